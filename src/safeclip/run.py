@@ -1,0 +1,178 @@
+"""The run directory: every file a run writes, and how each is read back.
+
+    RUN/config.yaml  log.jsonl  split.jsonl  scores/epoch-007.parquet  bad_pairs.parquet  manifest.parquet
+    RUN/metrics.json  checkpoints/  report.html
+
+Files that are replaced are written beside and renamed; files that grow are JSON lines, cut back to a known length on resume.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from safeclip.config import RunConfig, from_dict, to_dict
+from safeclip.errors import InputError
+
+
+class RunDir:
+    """Paths of a run and the forms of its files. Epochs count from 1."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.log_file = self.path / "log.jsonl"
+        self.split_file = self.path / "split.jsonl"
+        self.bad_pairs_file = self.path / "bad_pairs.parquet"
+        self.manifest_file = self.path / "manifest.parquet"
+        self.metrics_file = self.path / "metrics.json"
+        self.report_file = self.path / "report.html"
+        self.checkpoints = self.path / "checkpoints"
+
+    def create(self, config: RunConfig) -> None:
+        """Make the directory and write config.yaml. Raises InputError where a run lies there already."""
+        if self.config_file.exists():
+            raise InputError(f"{self.path}: holds a run already; give --resume to go on with it, or another --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+        about = {"made_with": machine(), **to_dict(config)}
+        write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+
+    def config(self) -> RunConfig:
+        """The resolved config. Raises InputError where there is none or it cannot be read."""
+        if not self.config_file.is_file():
+            raise InputError(f"{self.path}: no run here (config.yaml is missing); give the folder that --out named")
+        try:
+            values = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.config_file}: not readable as YAML ({type(error).__name__}); restore it or start anew") from None
+        if not isinstance(values, dict):
+            raise InputError(f"{self.config_file}: holds no settings; restore it or start anew")
+        return from_dict(RunConfig, {k: v for k, v in values.items() if k != "made_with"})
+
+    def scores_file(self, epoch: int) -> Path:
+        return self.path / "scores" / f"epoch-{epoch:03d}.parquet"
+
+    def log(self) -> list[dict[str, Any]]:
+        return list(read_lines(self.log_file))
+
+    def splits(self) -> list[dict[str, Any]]:
+        return list(read_lines(self.split_file))
+
+    def metrics(self) -> dict[str, Any] | None:
+        return json.loads(self.metrics_file.read_text(encoding="utf-8")) if self.metrics_file.is_file() else None
+
+
+def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
+    """One row a pair: uid int64, similarity float32, p_safe float32, safe bool, and any further signal."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    pq.write_table(pa.table(columns), beside, compression="zstd")
+    os.replace(beside, path)
+
+
+def read_scores(path: Path) -> dict[str, np.ndarray]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Whole lines of a JSON-lines file; a line torn by a crash ends the reading."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
+
+
+def cut_back(path: Path, length: int) -> None:
+    """Forget what was appended after `length` bytes."""
+    if path.exists() and path.stat().st_size > length:
+        with path.open("r+b") as file:
+            file.truncate(length)
+
+
+def length_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def machine() -> dict[str, Any]:
+    """Versions and kind of machine, for config.yaml and every results file. Names no host and no path."""
+    versions = {}
+    for package in ("safeclip", "torch", "open_clip_torch", "numpy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "unknown"
+    about: dict[str, Any] = {"python": platform.python_version(), "versions": versions, "cpu": _cpu_name(), "cores": os.cpu_count()}
+    revision = _git_revision()
+    if revision:
+        about["git"] = revision
+    return about
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout this package runs from, None in an installed package."""
+    head = Path(__file__).resolve().parents[2] / ".git"
+    try:
+        reference = (head / "HEAD").read_text().strip()
+        if not reference.startswith("ref: "):
+            return reference
+        return (head / reference[5:]).read_text().strip()
+    except OSError:
+        return None
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinities as null: they are not JSON."""
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
