@@ -107,14 +107,20 @@ class ViewsConfig:
     """Views that the CLIP loss sees."""
     clip_text: Literal["eda", "none"] = "eda"
     """Caption views that the CLIP loss sees."""
+    clip_count: Literal[1, 2] = 1
+    """Views a pair gets in the CLIP loss; 2 crosses them (image 1 with caption 2, image 2 with caption 1) as the official code does."""
 
     def __post_init__(self) -> None:
         for name in ("flip", "jitter_share", "grey_share", "blur_share", "text_strength"):
             _share(f"views.{name}", getattr(self, name))
         low, high = self.crop_scale
         _check(0 < low <= high <= 1, "views.crop_scale", self.crop_scale, "give 0 < low <= high <= 1")
-        _check(0 < self.blur_sigma[0] <= self.blur_sigma[1], "views.blur_sigma", self.blur_sigma, "give 0 < low <= high")
-        _check(all(0 <= j <= 1 for j in self.jitter), "views.jitter", self.jitter, "give four strengths between 0 and 1")
+        _check(
+            0 < self.blur_sigma[0] <= self.blur_sigma[1], "views.blur_sigma", self.blur_sigma, "give 0 < low <= high"
+        )
+        _check(
+            all(0 <= j <= 1 for j in self.jitter), "views.jitter", self.jitter, "give four strengths between 0 and 1"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +147,29 @@ class OptimConfig:
     """Gradient norm above which a step's gradient is scaled down; None never. The official code has none."""
 
     def __post_init__(self) -> None:
-        _check(self.batch_size >= 2, "optim.batch_size", self.batch_size, "contrastive losses need at least 2 pairs a batch")
+        _check(
+            self.batch_size >= 2,
+            "optim.batch_size",
+            self.batch_size,
+            "contrastive losses need at least 2 pairs a batch",
+        )
         _check(self.accumulate >= 1, "optim.accumulate", self.accumulate, "give 1 or more")
         _check(self.accumulate <= self.batch_size, "optim.accumulate", self.accumulate, "give at most batch_size parts")
         _check(self.rate > 0, "optim.rate", self.rate, "give a positive rate")
-        _check(self.unimodal_rate is None or self.unimodal_rate > 0, "optim.unimodal_rate", self.unimodal_rate, "give a positive rate")
+        _check(
+            self.unimodal_rate is None or self.unimodal_rate > 0,
+            "optim.unimodal_rate",
+            self.unimodal_rate,
+            "give a positive rate",
+        )
         _share("optim.warmup_share", self.warmup_share)
         _check(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "give 0 or more")
-        _check(self.clip_norm is None or self.clip_norm > 0, "optim.clip_norm", self.clip_norm, "give a positive norm, or null")
+        _check(
+            self.clip_norm is None or self.clip_norm > 0,
+            "optim.clip_norm",
+            self.clip_norm,
+            "give a positive norm, or null",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,14 +218,34 @@ class SafeclipConfig:
     def __post_init__(self) -> None:
         _check(self.warmup_epochs >= 0, "safeclip.warmup_epochs", self.warmup_epochs, "give 0 or more")
         _check(self.align_epochs >= 0, "safeclip.align_epochs", self.align_epochs, "give 0 or more")
-        _check(self.align_rate is None or self.align_rate > 0, "safeclip.align_rate", self.align_rate, "give a positive rate")
+        _check(
+            self.align_rate is None or self.align_rate > 0,
+            "safeclip.align_rate",
+            self.align_rate,
+            "give a positive rate",
+        )
         _check(self.align_travel > 0, "safeclip.align_travel", self.align_travel, "give a positive product")
         for name in ("pool_share", "posterior", "share_min", "share_max", "growth", "share_cap"):
             _share(f"safeclip.{name}", getattr(self, name))
         _check(self.pool_size is None or self.pool_size >= 0, "safeclip.pool_size", self.pool_size, "give 0 or more")
-        _check(self.share_min <= self.share_max, "safeclip.share_min", self.share_min, f"keep it at most share_max = {self.share_max}")
-        _check(self.share_first is None or 0 < self.share_first < 1, "safeclip.share_first", self.share_first, "give a share between 0 and 1")
-        _check(bool(self.risk) and set(self.risk) <= set(SIGNALS), "safeclip.risk", self.risk, f"choose among {', '.join(SIGNALS)}")
+        _check(
+            self.share_min <= self.share_max,
+            "safeclip.share_min",
+            self.share_min,
+            f"keep it at most share_max = {self.share_max}",
+        )
+        _check(
+            self.share_first is None or 0 < self.share_first < 1,
+            "safeclip.share_first",
+            self.share_first,
+            "give a share between 0 and 1",
+        )
+        _check(
+            bool(self.risk) and set(self.risk) <= set(SIGNALS),
+            "safeclip.risk",
+            self.risk,
+            f"choose among {', '.join(SIGNALS)}",
+        )
         _check(set(self.veto) <= {"copies"}, "safeclip.veto", self.veto, "choose among copies")
         _check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
         _check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
@@ -248,10 +289,20 @@ class RunConfig:
         _check(0 <= self.seed < 2**63, "seed", self.seed, "give a whole number from 0 to 2**63 - 1")
         _check(self.checkpoint_minutes > 0, "checkpoint_minutes", self.checkpoint_minutes, "give minutes above 0")
         _check(self.keep_checkpoints >= 1, "keep_checkpoints", self.keep_checkpoints, "give 1 or more")
-        _check(all("{}" in t for t in self.templates) and bool(self.templates), "templates", self.templates, "each needs a {} for the class")
+        _check(
+            all("{}" in t for t in self.templates) and bool(self.templates),
+            "templates",
+            self.templates,
+            "each needs a {} for the class",
+        )
         if self.method == "safeclip":
             before = self.safeclip.warmup_epochs + self.safeclip.align_epochs
-            _check(self.epochs > before, "epochs", self.epochs, f"safeclip needs more than its {before} warm-up and alignment epochs")
+            _check(
+                self.epochs > before,
+                "epochs",
+                self.epochs,
+                f"safeclip needs more than its {before} warm-up and alignment epochs",
+            )
 
 
 def to_dict(config: Any) -> dict[str, Any]:
