@@ -1,0 +1,132 @@
+"""From an encoded picture to uint8 RGB, for files that nobody has checked (DESIGN sections 5 and 6, hostile data).
+
+What must stay true: a file either becomes the whole picture or raises BadPair. Its header is checked before a pixel
+is decoded, and only the five formats below are ever tried: none that runs a program (EPS) or a large C library (TIFF).
+Pillow's own settings stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from safeclip.data.pairs import BadPair
+from safeclip.errors import InputError
+
+
+def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None = None) -> np.ndarray:
+    """The picture as uint8 RGB (H, W, 3).
+
+    The first frame of an animation, upright by its EXIF orientation, transparency on white, 16-bit levels cut to 8.
+
+    data: a JPEG, PNG, WebP, GIF or BMP file, or a uint8 RGB array, which is checked and returned as it is.
+    max_pixels: pictures whose header says more are refused undecoded.
+    short_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its short side keeps this many px; None never.
+    Raises BadPair.
+    """
+    if isinstance(data, np.ndarray):
+        return _checked(data, max_pixels)
+    if not data:
+        raise BadPair("image: empty file")
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise InputError(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True: truncated pictures would be read as grey ones; set it to False"
+        )
+    with _silenced() if any(mark in data for mark in _MAY_WARN) else contextlib.nullcontext():
+        return _decoded(data, max_pixels, short_side)
+
+
+_READERS = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+)
+
+# EXIF orientation -> what puts the picture upright
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+# Pillow warns about broken EXIF blocks and animation headers, and about nothing else in these formats.
+_MAY_WARN = (b"Exif", b"EXIF", b"eXIf", b"exif", b"acTL")
+_warnings_lock = threading.Lock()
+
+
+def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray:
+    try:
+        image = _opened(data)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise BadPair(f"image: {width} x {height} px is more than data.max_pixels = {max_pixels}")
+        if min(width, height) < 1:
+            raise BadPair(f"image: {width} x {height} px")
+        if short_side is not None and image.format == "JPEG":
+            image.draft("RGB", (short_side, short_side))
+        image.load()
+        return np.array(_rgb(_upright(image)))
+    except (BadPair, MemoryError):
+        raise
+    except Exception as error:  # hostile files make Pillow raise nearly anything
+        raise BadPair(f"image: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _opened(data: bytes) -> ImageFile.ImageFile:
+    """The file with its header read. The reader is chosen by signature, past Pillow's registry of plugins."""
+    for signature, reader in _READERS:
+        if data.startswith(signature):
+            return reader(io.BytesIO(data))
+    raise BadPair("image: not a JPEG, PNG, WebP, GIF or BMP file")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = image.getexif().get(_ORIENTATION)
+    except Exception:  # an EXIF block that cannot be read says nothing about orientation; the pixels are whole
+        return image
+    return image.transpose(_UPRIGHT[turn]) if isinstance(turn, int) and turn in _UPRIGHT else image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _checked(image: np.ndarray, max_pixels: int) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise BadPair(f"image: array of {image.dtype} {image.shape}, not of uint8 (H, W, 3)")
+    if image.shape[0] * image.shape[1] > max_pixels:
+        height, width = image.shape[:2]
+        raise BadPair(f"image: {width} x {height} px is more than data.max_pixels = {max_pixels}")
+    return image
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """No warnings inside. Python's warning filters belong to the whole process, hence the lock."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,138 @@
+"""From planned uids to tensors: one decode per pair, then as many views of it as the objective wants.
+
+Crops and captions are made here, on the CPU; flips and colours later on the device, from the draws that travel with the batch.
+Every draw is a hash of (seed, epoch, uid, view): a batch is the same in any process and after any resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from safeclip.config import ViewsConfig
+from safeclip.data.draws import uniforms
+from safeclip.data.image_views import COLOUR_DRAWS, CROP_DRAWS, clean_crop, random_crop
+from safeclip.data.pairs import BadPair
+from safeclip.data.plan import Batch
+from safeclip.data.read import Reader
+from safeclip.data.text_views import TEXT_DRAWS, eda
+
+_CAPTION_STREAM, _VIEW_STREAM = 1, 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an objective's batches are made of. views: of each pair. augment, eda: augmented pictures, augmented captions."""
+
+    views: int
+    augment: bool
+    eda: bool
+
+
+CLEAN = Recipe(views=1, augment=False, eda=False)
+
+
+@dataclass
+class Inputs:
+    """One batch, V views of B pairs.
+
+    images: uint8 (V, B, S, S, 3). colour: float32 (V, B, K) draws, None for clean pictures. tokens: int64 (V, B, context).
+    bad: (uid, reason) of planned pairs that could not be read and are not in the batch.
+    """
+
+    uids: np.ndarray
+    objective: str
+    images: Tensor
+    colour: Tensor | None
+    tokens: Tensor
+    bad: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Loader:
+    """Batches of an epoch's plan.
+
+    recipes: objective -> Recipe. size: side of a view in px. tokenize: captions -> int64 (B, context).
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        views: ViewsConfig,
+        size: int,
+        tokenize: Callable[[Sequence[str]], Tensor],
+        recipes: dict[str, Recipe],
+        seed: int,
+    ):
+        self.reader, self.views, self.size, self.tokenize, self.recipes, self.seed = (
+            reader,
+            views,
+            size,
+            tokenize,
+            recipes,
+            seed,
+        )
+
+    def batches(self, epoch: int, plan: list[Batch], start: int = 0) -> Iterator[Inputs]:
+        """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes."""
+        workers = min(self.reader.config.workers, max(len(plan) - start, 0))
+        data = _Planned(self, epoch, plan)
+        yield from DataLoader(
+            data,
+            batch_size=None,
+            sampler=range(start, len(plan)),
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def make(self, epoch: int, batch: Batch) -> Inputs:
+        recipe = self.recipes[batch.objective]
+        kept, pictures, captions, bad = [], [], [], []
+        for uid in batch.uids.tolist():
+            try:
+                picture, texts = self.reader.read(uid)
+            except BadPair as reason:
+                bad.append((uid, str(reason)))
+                continue
+            kept.append(uid)
+            pictures.append(picture)
+            captions.append(texts)
+        uids = np.array(kept, np.int64)
+        which = uniforms(self.seed, epoch, uids, _CAPTION_STREAM, 1)[:, 0]
+        texts = [c[int(u * len(c))] for c, u in zip(captions, which.tolist(), strict=True)]
+        images = np.empty((recipe.views, len(kept), self.size, self.size, 3), np.uint8)
+        colour, tokens = [], []
+        for v in range(recipe.views):
+            draws = uniforms(self.seed, epoch, uids, _VIEW_STREAM + v, CROP_DRAWS + TEXT_DRAWS + COLOUR_DRAWS)
+            for i, picture in enumerate(pictures):
+                crop = draws[i, :CROP_DRAWS]
+                images[v, i] = (
+                    random_crop(picture, self.size, self.views.crop_scale, crop)
+                    if recipe.augment
+                    else clean_crop(picture, self.size)
+                )
+            words = draws[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS]
+            seen = (
+                [eda(t, w, self.views.text_strength) for t, w in zip(texts, words, strict=True)]
+                if recipe.eda
+                else texts
+            )
+            tokens.append(self.tokenize(seen) if seen else torch.empty(0, 1, dtype=torch.long))
+            colour.append(draws[:, CROP_DRAWS + TEXT_DRAWS :].astype(np.float32))
+        paint = torch.from_numpy(np.stack(colour)) if recipe.augment else None
+        return Inputs(uids, batch.objective, torch.from_numpy(images), paint, torch.stack(tokens), bad)
+
+
+class _Planned(Dataset):
+    def __init__(self, loader: Loader, epoch: int, plan: list[Batch]):
+        self.loader, self.epoch, self.plan = loader, epoch, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Inputs:
+        return self.loader.make(self.epoch, self.plan[index])

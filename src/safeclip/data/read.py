@@ -1,0 +1,124 @@
+"""From uid to a decoded picture and its captions: source, decoder, planted edits, and a cache for sets that fit in memory.
+
+Every part that looks at a pair (training, scoring, evaluation, audit) reads it here, so they all see the same picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from safeclip.config import DataConfig
+from safeclip.data.decode import decode
+from safeclip.data.pairs import BadPair, Source
+
+
+class Edit(Protocol):
+    """What an attack does to a pair after decoding, for the uids it names."""
+
+    uids: np.ndarray
+
+    def __call__(
+        self, uid: int, image: np.ndarray, captions: tuple[str, ...]
+    ) -> tuple[np.ndarray, tuple[str, ...]]: ...
+
+
+class Reader:
+    """Decoded pairs by uid.
+
+    source: the data. edit: planted pairs, applied after decoding; None reads the data as it lies.
+    short_side: pictures may be decoded at a smaller scale as long as their short side keeps this many px.
+    """
+
+    def __init__(self, source: Source, config: DataConfig, edit: Edit | None = None, short_side: int | None = None):
+        self.source, self.config, self.edit, self.short_side = source, config, edit, short_side
+        self._planted = frozenset(edit.uids.tolist()) if edit is not None else frozenset()
+        self._cache: _Cache | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        """uint8 RGB (H, W, 3) and at least one caption. Raises BadPair."""
+        if self._cache is not None:
+            return self._cache.read(uid)
+        pair = self.source[uid]
+        image = decode(pair.image, max_pixels=self.config.max_pixels, short_side=self.short_side)
+        captions = self._usable(pair.captions)
+        if uid in self._planted:
+            assert self.edit is not None
+            image, captions = self.edit(uid, image, captions)
+        return image, captions
+
+    def captions(self, uid: int) -> tuple[str, ...]:
+        """The captions as they lie in the data, cut to length."""
+        return self._usable(self.source.captions(uid))
+
+    def cache_all(self, progress: Callable[[int, int], None] | None = None) -> bool:
+        """Decode everything into memory if it fits in `cache_mib`, judged by a sample; True if it did.
+
+        progress: called with (pairs done, pairs).
+        """
+        if self._cache is None and self._fits():
+            cache = _Cache()
+            for uid in range(len(self)):
+                try:
+                    cache.add(*self.read(uid))
+                except BadPair as bad:
+                    cache.add_bad(str(bad))
+                if progress is not None and uid % 500 == 0:
+                    progress(uid, len(self))
+            cache.close()
+            self._cache = cache
+        return self._cache is not None
+
+    def _fits(self) -> bool:
+        limit = self.config.cache_mib * 2**20
+        sample = np.linspace(0, len(self) - 1, min(32, len(self)), dtype=np.int64)
+        sizes = []
+        for uid in sample.tolist():
+            try:
+                sizes.append(self.read(uid)[0].nbytes)
+            except BadPair:
+                sizes.append(0)
+        return float(np.mean(sizes)) * len(self) <= limit
+
+    def _usable(self, captions: tuple[str, ...]) -> tuple[str, ...]:
+        usable = tuple(c[: self.config.max_caption_chars] for c in captions if c and not c.isspace())
+        if not usable:
+            raise BadPair("no caption")
+        return usable
+
+
+class _Cache:
+    """Pictures end to end in one uint8 buffer, so that worker processes share it."""
+
+    def __init__(self) -> None:
+        self.pictures: list[np.ndarray] = []
+        self.shapes: list[tuple[int, int]] = []
+        self.texts: list[tuple[str, ...]] = []
+        self.bad: dict[int, str] = {}
+        self.buffer = np.empty(0, np.uint8)
+        self.offsets = np.zeros(1, np.int64)
+
+    def add(self, image: np.ndarray, captions: tuple[str, ...]) -> None:
+        self.pictures.append(image.reshape(-1))
+        self.shapes.append(image.shape[:2])
+        self.texts.append(captions)
+
+    def add_bad(self, reason: str) -> None:
+        self.bad[len(self.texts)] = reason
+        self.add(np.empty((0, 0, 3), np.uint8), ())
+
+    def close(self) -> None:
+        self.offsets = np.concatenate([[0], np.cumsum([p.size for p in self.pictures])])
+        self.buffer = np.concatenate(self.pictures) if self.pictures else self.buffer
+        self.pictures = []
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        if uid in self.bad:
+            raise BadPair(self.bad[uid])
+        start, end = self.offsets[uid], self.offsets[uid + 1]
+        return self.buffer[start:end].reshape(*self.shapes[uid], 3), self.texts[uid]

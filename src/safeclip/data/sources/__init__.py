@@ -1,0 +1,115 @@
+"""Data sets of pairs, by the data spec that names them (DESIGN sections 3 and 5).
+
+    csv: tsv: parquet:   tables; a file, a glob or a folder of them
+    wds:                 tar shards as img2dataset writes them; globs, {000..099} braces, a folder
+    coco: vg: cc3m:      annotation files beside their pictures
+    folder:              class folders
+    hf:                  Hugging Face datasets, on disk or by name (extra `hub`)
+    emoji:               the embedded pictures
+
+A path without `format:` tells its format by its ending. `PATH?images=DIR` names the folder of pictures, as
+`image_root` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+
+from safeclip.data.pairs import Source
+from safeclip.errors import InputError
+
+__all__ = ["FORMATS", "open_source"]
+
+# format -> (module, function), imported when it is asked for
+_OPENERS = {
+    "csv": ("tabular", "open_csv"),
+    "tsv": ("tabular", "open_tsv"),
+    "parquet": ("tabular", "open_parquet"),
+    "wds": ("shards", "open_shards"),
+    "coco": ("captions", "open_coco"),
+    "vg": ("captions", "open_visual_genome"),
+    "cc3m": ("cc3m", "open_cc3m"),
+    "folder": ("folder", "open_folder"),
+    "hf": ("hub", "open_hub"),
+}
+FORMATS = (*_OPENERS, "emoji")
+_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".tar": "wds"}
+
+
+def open_source(
+    spec: str,
+    *,
+    split: str = "train",
+    image_column: str | None = None,
+    caption_column: str | None = None,
+    class_column: str = "class",
+    image_root: str | None = None,
+) -> Source:
+    """The pairs that `spec` names.
+
+    split: rows to take where the data has splits; `all` takes every one. Data without splits is taken whole, whatever
+    the split. image_column, caption_column: columns of a table, where the usual names do not fit; caption_column is
+    also a key of a shard's JSON. class_column: column that names a pair's class. image_root: folder that pictures
+    named by path are read from, and never from outside it; None is the folder of the file that names them. Raises
+    InputError.
+    """
+    kind, path = _told(spec)
+    if kind == "emoji":
+        from safeclip.data.sources.emoji import EmojiSource
+
+        return EmojiSource.from_spec(spec, split)
+    path, _, images = path.partition("?images=")
+    if images and image_root is None:
+        image_root = images
+    if not path:
+        raise InputError(f"data {spec!r}: names no path; give one, as in csv:pairs.csv")
+    if image_root is not None and "://" not in image_root and not os.path.isdir(os.path.expanduser(image_root)):
+        raise InputError(f"data.image_root = {image_root!r}: no such folder; check the path")
+    module, function = _OPENERS[kind]
+    opener = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    source: Source = opener(
+        spec,
+        path,
+        split=split,
+        image_column=image_column,
+        caption_column=caption_column,
+        class_column=class_column,
+        image_root=image_root,
+    )
+    return source
+
+
+def _told(spec: str) -> tuple[str, str]:
+    """(format, path): given in front, or told from the path."""
+    found = re.match(r"([A-Za-z]\w+):(?!//)", spec)
+    if found is not None and not os.path.exists(spec):
+        if found.group(1) not in FORMATS:
+            raise InputError(f"data {spec!r}: unknown format {found.group(1)!r}; give one of {', '.join(FORMATS)}")
+        return found.group(1), spec[found.end() :]
+    path = spec.partition("?images=")[0]
+    ending = os.path.splitext(path.rstrip("/"))[1].lower()
+    if ending in _ENDINGS:
+        return _ENDINGS[ending], spec
+    if os.path.isdir(os.path.expanduser(path)):
+        return _told_folder(os.path.expanduser(path)), spec
+    if ending == ".json" and "region_descriptions" in os.path.basename(path):
+        return "vg", spec
+    if ending == ".json" and os.path.basename(path).startswith(("captions_", "dataset_")):
+        return "coco", spec
+    if not path or ("://" not in path and not os.path.exists(os.path.expanduser(path)) and not ending):
+        raise InputError(
+            f"data {spec!r}: no such file; check the path, or give format:path with one of {', '.join(FORMATS)}"
+        )
+    raise InputError(f"data {spec!r}: cannot tell its format; give format:path with one of {', '.join(FORMATS)}")
+
+
+def _told_folder(path: str) -> str:
+    names = os.listdir(path)
+    if {"dataset_info.json", "dataset_dict.json"} & set(names):
+        return "hf"
+    for ending, kind in _ENDINGS.items():
+        if any(name.lower().endswith(ending) for name in names):
+            return kind
+    return "folder"

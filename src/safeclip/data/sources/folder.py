@@ -1,0 +1,83 @@
+"""Class folders: FOLDER/<class>/*.jpg, or FOLDER/<split>/<class>/*.jpg as ImageNet lies; captions "a photo of a
+<class>".
+
+What must stay true: files are taken in sorted order, and links are followed only inside the folder (or image_root,
+where one is given).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from safeclip.data.pairs import Pair
+from safeclip.data.sources.image_files import ENDINGS, ImageFiles
+from safeclip.data.sources.labelled import Codes, Labelled, Texts, fingerprint
+from safeclip.errors import InputError
+
+SPLITS = ("train", "val", "valid", "validation", "dev", "test")
+TEMPLATE = "a photo of a {}"
+
+
+class FolderSource(Labelled):
+    """Pictures of class folders: a Source (safeclip.data.pairs). A class is its folder's name with spaces for
+    underscores.
+    """
+
+    def __init__(self, name: str, folder: str, *, split: str = "train", inside: str | None = None):
+        self._folder = os.path.realpath(os.path.expanduser(folder))
+        there = [entry for entry in _folders(folder) if entry in SPLITS]
+        parts = ["."] if not there else sorted(there) if split == "all" else [split]
+        if there and split != "all" and split not in there:
+            raise InputError(
+                f"split = {split!r}: no such split in {folder}; there are {', '.join(sorted(there))}, or all"
+            )
+        codes, paths = Codes(), []
+        for part in parts:
+            for kind in _folders(os.path.join(folder, part)):
+                for path in _pictures(self._folder, os.path.normpath(os.path.join(part, kind))):
+                    codes.add(kind.replace("_", " "))
+                    paths.append(path)
+        if not paths:
+            raise InputError(
+                f"data {name}: no picture in folders named for classes; check that it is the folder you meant"
+            )
+        everywhere = {
+            kind.replace("_", " ") for part in there or ["."] for kind in _folders(os.path.join(folder, part))
+        }
+        for kind in sorted(everywhere):
+            codes.add(kind, times=0)
+        self._paths = Texts([path] for path in paths)
+        # the files' sizes would cost a look at each
+        mark = fingerprint("folder", [], split, len(paths), extra="\n".join(paths))
+        super().__init__(name, mark, len(paths), codes.classes(np.arange(len(paths))))
+        self._files = ImageFiles(inside or self._folder)
+
+    def __getitem__(self, uid: int) -> Pair:
+        uid = self._checked(uid)
+        return Pair(self._files.read(os.path.join(self._folder, self._paths[uid][0])), self.captions(uid))
+
+    def captions(self, uid: int) -> tuple[str, ...]:
+        return (TEMPLATE.format(self.class_names[self.label(uid)]),)
+
+
+def open_folder(
+    name: str, path: str, *, split: str = "train", image_root: str | None = None, **_: object
+) -> FolderSource:
+    if not os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"data {path}: no such folder; check the path")
+    return FolderSource(name, os.path.expanduser(path), split=split, inside=image_root)
+
+
+def _folders(path: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _pictures(root: str, under: str) -> Iterator[str]:
+    for folder, subfolders, files in os.walk(os.path.join(root, under)):
+        subfolders.sort()
+        for file in sorted(files):
+            if file.lower().endswith(ENDINGS) and not file.startswith("."):
+                yield os.path.relpath(os.path.join(folder, file), root)

@@ -1,0 +1,125 @@
+"""WebDataset tar shards as img2dataset writes them: 000.jpg, 000.txt, 000.json; read by uid through a small index
+(tar_index.py).
+
+A pair is a key: the name up to its first dot. Its caption is the .txt, whole, else the JSON's `captions`, `caption`
+or `text`; a caption_column names another key of the JSON. A `.cls` (number or name) is its class. What must stay
+true: a key that occurs twice with one ending in a shard is one bad pair, since either picture could be the wrong one;
+the same key in two shards is two pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from safeclip.data.pairs import BadPair, Pair
+from safeclip.data.sources.folder import SPLITS
+from safeclip.data.sources.image_files import MAX_BYTES
+from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
+from safeclip.data.sources.paths import Ranges, expand
+from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, TEXT, TWICE, TarIndex, tar_index
+from safeclip.errors import InputError
+
+_KEYS = ("captions", "caption", "text", "txt", "title")
+_NAMES = {IMAGE: "image", TEXT: "text", JSON: "JSON"}
+
+
+class ShardSource(Labelled):
+    """Pairs of tar shards: a Source (safeclip.data.pairs). caption_key: of the JSON, instead of the .txt."""
+
+    def __init__(self, name: str, files: list[str], *, split: str = "train", caption_key: str | None = None):
+        indices = [tar_index(path) for path in files]
+        self._files, self._caption_key, self._ranges = files, caption_key, Ranges()
+        self._end_S = np.cumsum([len(index) for index in indices])
+        self._offset_N3 = np.concatenate([index.offset_N3 for index in indices])
+        self._size_N3 = np.concatenate([index.size_N3 for index in indices])
+        length = len(self._offset_N3)
+        if length == 0:
+            raise InputError(
+                f"data {name}: holds no pair such as 000.jpg with 000.txt; check that it is the file you meant"
+            )
+        self._demand_captions(name)
+        super().__init__(name, fingerprint("wds", files, split, length), length, _classes(indices))
+
+    def __getitem__(self, uid: int) -> Pair:
+        uid = self._checked(uid)
+        captions = self.captions(uid)
+        image = self._member(uid, IMAGE)
+        if not image:
+            raise BadPair("no image")
+        return Pair(image, captions)
+
+    def captions(self, uid: int) -> tuple[str, ...]:
+        uid = self._checked(uid)
+        if self._caption_key is None and self._offset_N3[uid, TEXT] != NONE:
+            try:
+                return usable([self._member(uid, TEXT).decode()])
+            except UnicodeDecodeError:
+                raise BadPair("caption is not UTF-8") from None
+        return usable(self._from_json(uid))
+
+    def _from_json(self, uid: int) -> list[Any]:
+        try:
+            about = json.loads(self._member(uid, JSON) or b"{}")
+        except (ValueError, RecursionError):
+            raise BadPair("its JSON cannot be read") from None
+        keys = _KEYS if self._caption_key is None else (self._caption_key,)
+        found = next((about[key] for key in keys if about.get(key)), None) if isinstance(about, dict) else None
+        texts = found if isinstance(found, list) else [found]
+        return [t.encode("utf-8", "replace").decode() for t in texts if isinstance(t, str)]
+
+    def _member(self, uid: int, part: int) -> bytes:
+        """A member's bytes, b"" where there is none. Raises BadPair."""
+        offset, size = int(self._offset_N3[uid, part]), int(self._size_N3[uid, part])
+        path = self._files[int(np.searchsorted(self._end_S, uid, side="right"))]
+        if offset == NONE:
+            return b""
+        if offset == TWICE:
+            raise BadPair(f"duplicate key: more than one {_NAMES[part]} of this name in {os.path.basename(path)}")
+        if size > MAX_BYTES:
+            raise BadPair(f"its {_NAMES[part]} of {size:,} bytes is more than {MAX_BYTES:,}")
+        try:
+            data = self._ranges.read(path, offset, size)
+        except (OSError, InputError):
+            raise BadPair(f"{path}: cannot be read") from None
+        if len(data) < size:
+            raise BadPair(f"{path}: ends before it should; it changed while in use")
+        return data
+
+    def _demand_captions(self, name: str) -> None:
+        part = (
+            (self._offset_N3[:, JSON] != NONE)
+            if self._caption_key is not None
+            else np.zeros(len(self._offset_N3), bool)
+        )
+        if self._caption_key is None:
+            part = (self._offset_N3[:, [TEXT, JSON]] != NONE).any(axis=1)
+        if not part.any():
+            wanted = ".json" if self._caption_key is not None else ".txt or .json"
+            raise InputError(f"data {name}: no captions: no key has a {wanted} beside its picture")
+
+
+def open_shards(
+    name: str, path: str, *, split: str = "train", caption_column: str | None = None, **_: object
+) -> ShardSource:
+    """Shards of a file, glob, braces or folder. In a folder of folders named for splits (train, val, test), those of
+    `split`.
+    """
+    path = os.path.expanduser(path) if "://" not in path else path
+    entries = os.listdir(path) if os.path.isdir(path) else []
+    there = sorted(set(entries) & set(SPLITS))
+    if there and split != "all" and not any(entry.endswith(".tar") for entry in entries):
+        if split not in there:
+            raise InputError(f"split = {split!r}: no such split in {path}; there are {', '.join(there)}, or all")
+        path = os.path.join(path, split)
+    return ShardSource(name, expand(path, (".tar",)), split=split, caption_key=caption_column)
+
+
+def _classes(indices: list[TarIndex]) -> tuple[tuple[str, ...], np.ndarray]:
+    codes = Codes()
+    for index in indices:
+        codes.extend(index.classes.names, index.classes.values)
+    return codes.classes()

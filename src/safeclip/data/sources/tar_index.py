@@ -1,0 +1,181 @@
+"""Where a tar shard's samples lie (DESIGN section 5): offset and size of each member, found once and kept beside the
+shard.
+
+What must stay true: nothing is unpacked, so that a member's name is only a key and never a path; an index is used
+only while the shard has the size and time it was made for; it is read without pickle. A key that occurs twice with
+one ending is marked, not guessed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from safeclip.data.sources.labelled import Codes
+from safeclip.data.sources.paths import is_url, open_binary, stamp
+from safeclip.errors import InputError
+
+IMAGE, TEXT, JSON = 0, 1, 2
+NONE, TWICE = -1, -2
+"""Offsets of a member that is not there, and of one that is there more than once."""
+
+_PART = {"txt": TEXT, "json": JSON} | dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "bmp"), IMAGE)
+_VERSION = 1
+_CLASS_BYTES = 256
+
+
+@dataclass(frozen=True)
+class TarIndex:
+    """offset_N3, size_N3: int64, of each sample's image, text and JSON. classes: its .cls text, "" where there is
+    none.
+    """
+
+    offset_N3: np.ndarray
+    size_N3: np.ndarray
+    classes: Codes
+
+    def __len__(self) -> int:
+        return len(self.offset_N3)
+
+
+def tar_index(path: str) -> TarIndex:
+    """The shard's index: the kept one where it still fits, else made and kept. Raises InputError."""
+    size, time = stamp(path)
+    mark = np.array([_VERSION, size, time], np.int64)
+    places = _places(path)
+    for place in places:
+        kept = _load(place, mark, size)
+        if kept is not None:
+            return kept
+    index = scan(path, size)
+    for place in places:
+        with contextlib.suppress(
+            OSError
+        ):  # a folder that cannot be written: the next place, or made again the next time
+            _save(place, mark, index)
+            break
+    return index
+
+
+def scan(path: str, size: int) -> TarIndex:
+    """The index of a tar of `size` bytes, from its headers. Raises InputError."""
+    samples: dict[str, int] = {}
+    offsets: list[list[int]] = []
+    sizes: list[list[int]] = []
+    classes: list[str] = []
+    with open_binary(path) as handle:
+        try:
+            archive = tarfile.open(fileobj=handle, mode="r:")  # noqa: SIM115  (the handle is what is closed)
+            before = -1
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # it would keep every header in memory
+                if member.offset_data + member.size > size:
+                    raise InputError(f"data {path}: is truncated in {member.name[:80]!r}; download the shard again")
+                if archive.offset <= before:
+                    raise InputError(f"data {path}: its headers run backwards; the shard is damaged")
+                before = archive.offset
+                key, ending = _key(member.name)
+                if not member.isreg() or member.issparse() or (ending not in _PART and ending != "cls"):
+                    continue
+                place = samples.setdefault(key, len(samples))
+                if place == len(offsets):
+                    offsets.append([NONE] * 3)
+                    sizes.append([0] * 3)
+                    classes.append("")
+                if ending == "cls":
+                    here = handle.tell()
+                    handle.seek(member.offset_data)
+                    classes[place] = handle.read(min(member.size, _CLASS_BYTES)).decode("utf-8", "replace").strip()
+                    handle.seek(here)
+                    continue
+                part = _PART[ending]
+                offsets[place][part] = member.offset_data if offsets[place][part] == NONE else TWICE
+                sizes[place][part] = member.size
+            end = archive.offset
+        except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
+            raise InputError(f"data {path}: not an uncompressed tar file, or a damaged one ({_line(error)})") from None
+        handle.seek(end)
+        if end + 512 > size or any(handle.read(512)):
+            raise InputError(
+                f"data {path}: is truncated or damaged after {len(samples):,} samples; download the shard again"
+            )
+    offset_N3, size_N3 = np.array(offsets, np.int64).reshape(-1, 3), np.array(sizes, np.int64).reshape(-1, 3)
+    sample_N = (offset_N3[:, [IMAGE, TEXT]] != NONE).any(axis=1)  # a .json or .cls alone says something about the shard
+    codes = Codes()
+    for i in np.flatnonzero(sample_N).tolist():
+        codes.add(classes[i])
+    return TarIndex(offset_N3[sample_N], size_N3[sample_N], codes)
+
+
+def cache_folder() -> Path:
+    """Where indices go whose shard lies in a folder that cannot be written."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "safeclip" / "shards"
+
+
+def _key(name: str) -> tuple[str, str]:
+    """(key, ending) as WebDataset splits a member's name: at the first dot after the last slash. Hidden files have no
+    key.
+    """
+    folder, slash, base = name.rpartition("/")
+    stem, _, ending = base.partition(".")
+    return (folder + slash + stem, ending.lower()) if stem else ("", "")
+
+
+def _places(path: str) -> list[Path]:
+    cached = cache_folder() / f"{hashlib.sha256(_whole(path).encode()).hexdigest()[:32]}.index.npz"
+    return [cached] if is_url(path) else [Path(f"{path}.index.npz"), cached]
+
+
+def _whole(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)
+
+
+def _save(place: Path, mark: np.ndarray, index: TarIndex) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=place.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write(file, mark, index)
+        os.replace(name, place)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _write(file: IO[bytes], mark: np.ndarray, index: TarIndex) -> None:
+    names = np.frombuffer("\0".join(index.classes.names).encode(), np.uint8)
+    np.savez(file, mark=mark, offsets=index.offset_N3, sizes=index.size_N3, names=names, codes=index.classes.values)
+
+
+def _load(place: Path, mark: np.ndarray, size: int) -> TarIndex | None:
+    """The index kept at `place`; None where there is none, it is of another shard, or it cannot be right."""
+    try:
+        with np.load(place, allow_pickle=False) as kept:
+            if not np.array_equal(kept["mark"], mark):
+                return None
+            offset_N3, size_N3, codes = kept["offsets"], kept["sizes"], kept["codes"]
+            names = kept["names"].tobytes().decode().split("\0")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    whole = offset_N3.dtype == size_N3.dtype == np.int64 and codes.dtype == np.int32
+    whole = whole and offset_N3.ndim == 2 and offset_N3.shape == size_N3.shape == (len(codes), 3)
+    if not whole or (len(codes) and not 0 <= codes.min() <= codes.max() < len(names)):
+        return None
+    if (offset_N3 < TWICE).any() or (size_N3 < 0).any() or (offset_N3 + size_N3 > size).any():
+        return None
+    classes = Codes()
+    classes.extend(names, codes)
+    return TarIndex(offset_N3, size_N3, classes)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

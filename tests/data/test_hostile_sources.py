@@ -1,0 +1,172 @@
+"""Input nobody checked: paths out of the folder, broken files, wrong names. One line for the file, one bad pair for
+the row.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from safeclip.data.pairs import BadPair
+from safeclip.data.sources import FORMATS, open_source
+from safeclip.errors import InputError
+
+from .made import jpeg, pictures, write, write_json
+
+
+@pytest.fixture
+def walled(tmp_path):
+    """A secret beside the data folder, and the folder."""
+    write(tmp_path / "secret.jpg", jpeg(0))
+    inside = tmp_path / "data"
+    pictures(inside, ["ok.jpg", "sub/ok.jpg"])
+    os.symlink(tmp_path / "secret.jpg", inside / "link.jpg")
+    os.symlink(tmp_path, inside / "up")
+    os.symlink(inside / "ok.jpg", inside / "fine.jpg")
+    os.mkfifo(inside / "pipe.jpg")
+    return inside
+
+
+OUTSIDE = ["../secret.jpg", "sub/../../secret.jpg", "/etc/passwd", "link.jpg", "up/secret.jpg", "up/data/../secret.jpg"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_csv_paths_out_of_the_folder_are_bad_pairs(walled, path):
+    source = open_source(str(write(walled / "p.csv", f"image,caption\n{path},x\n")))
+    with pytest.raises(BadPair, match="leads outside"):
+        source[0]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_coco_and_parquet_paths_out_of_the_folder_are_bad_pairs(walled, path):
+    images = [{"id": 0, "file_name": "ok.jpg"}, {"id": 1, "file_name": path}]
+    about = {"images": images, "annotations": [{"image_id": i, "caption": "x"} for i in range(2)]}
+    coco = open_source(f"coco:{write_json(walled / 'captions_x.json', about)}")
+    pq.write_table(pa.table({"image": [{"bytes": None, "path": path}] * 2, "text": ["x"] * 2}), walled / "p.parquet")
+    for source in (coco, open_source(f"{walled}/p.parquet")):
+        with pytest.raises(BadPair, match="leads outside"):
+            source[1]
+
+
+@pytest.mark.parametrize("path", ["ok.jpg", "sub/ok.jpg", "./sub/../ok.jpg", "fine.jpg", "{}/ok.jpg"])
+def test_paths_and_links_that_stay_inside_are_read(walled, path):
+    source = open_source(str(write(walled / "p.csv", f"image,caption\n{path.format(walled)},x\n")))
+    assert source[0].image[:2] == b"\xff\xd8"
+
+
+def test_image_root_is_where_paths_start_and_end(walled):
+    path = write(walled / "p.csv", f"image,caption\n{walled}/sub/ok.jpg,x\nok.jpg,x\n../ok.jpg,x\n{walled}/ok.jpg,x\n")
+    source = open_source(str(path), image_root=f"{walled}/sub")
+    assert source[0].image == source[1].image == jpeg(1)
+    for uid in (2, 3):
+        with pytest.raises(BadPair, match="leads outside"):
+            source[uid]
+    assert open_source(str(path), image_root="/")[3].image == jpeg(0)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("none.jpg", "no such file"),
+        ("pipe.jpg", "not a file"),
+        ("sub", "not a file"),
+        ("", "no image"),
+        ("a\0b.jpg", "null"),
+        ("x" * 5000, "name too long"),
+        ("http://x/a.jpg", "is a URL"),
+    ],
+)
+def test_files_that_cannot_be_read_are_bad_pairs_with_a_reason(walled, path, reason):
+    source = open_source(str(write(walled / "p.csv", f"image,caption\n{path},x\n")))
+    with pytest.raises(BadPair, match=rf"(?i){reason}") as caught:
+        source[0]
+    assert len(str(caught.value)) < 400
+
+
+def test_links_out_of_a_class_folder_are_bad_pairs(tmp_path):
+    write(tmp_path / "secret.jpg", jpeg(0))
+    pictures(tmp_path / "data", ["cat/a.jpg"])
+    os.symlink(tmp_path / "secret.jpg", tmp_path / "data" / "cat" / "b.jpg")
+    source = open_source(f"folder:{tmp_path}/data")
+    assert source[0].image == jpeg(0)
+    with pytest.raises(BadPair, match="leads outside"):
+        source[1]
+
+
+def test_ragged_and_undecodable_rows_are_bad_pairs_of_every_split(tmp_path):
+    pictures(tmp_path, ["a.jpg"])
+    write(tmp_path / "p.csv", b"image,caption,split\na.jpg,x,train\na.jpg,x\na.jpg,x,y,train\na.jpg,\xff,train\n\n")
+    source = open_source(f"{tmp_path}/p.csv")
+    assert len(source) == 4
+    for uid, reason in ((1, "row has 2 cells"), (2, "row has 4 cells"), (3, "not UTF-8")):
+        with pytest.raises(BadPair, match=reason):
+            source[uid]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("p.csv", b"", "is empty"),
+        ("p.csv", b"image,caption\n", "holds no row"),
+        ("p.csv", b"image,caption,caption\na,b,c\n", "occurs twice"),
+        ("p.csv", b'image,caption\na.jpg,"never closed\nb.jpg,x\n', "row 1 is never closed"),
+        ("p.csv", "image,caption\na,b\n".encode("utf-16"), "UTF-16"),
+        ("p.csv", b"image,url\na,b\n", "no column of captions"),
+        ("p.csv", b"url,caption\na,b\n", "img2dataset"),
+        ("p.parquet", b"", "is empty"),
+        ("p.parquet", b"PAR1 nonsense", "not a Parquet file"),
+    ],
+)
+def test_broken_tables_are_one_line(tmp_path, name, content, says):
+    with pytest.raises(InputError, match=says) as caught:
+        open_source(str(write(tmp_path / name, content)))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_truncated_row_group_is_a_bad_pair_and_a_truncated_file_an_error(tmp_path):
+    path = tmp_path / "p.parquet"
+    pq.write_table(
+        pa.table({"image": [os.urandom(4000)] * 1 + [os.urandom(4000)], "text": ["a", "b"]}),
+        path,
+        row_group_size=1,
+        use_dictionary=False,
+    )
+    source = open_source(str(path))
+    data = bytearray(path.read_bytes())
+    data[4:40] = b"\xff" * 36
+    path.write_bytes(data)
+    with pytest.raises(BadPair, match="row group 0"):
+        source[0]
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="not a Parquet file"):
+        open_source(str(path))
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("nope:x", "unknown format 'nope'; give one of " + ", ".join(FORMATS)),
+        ("{}/none.csv", "no such file"),
+        ("csv:{}/none.csv", "no such file"),
+        ("parquet:{}/*.parquet", "no such file"),
+        ("wds:{}", "no .tar file in this folder"),
+        ("{}/none", "no such file"),
+        ("folder:{}/none", "no such folder"),
+        ("folder:{}", "no picture in folders"),
+        ("coco:{}/none.json", "no such file"),
+        ("vg:{}", "is a folder"),
+        ("csv:", "names no path"),
+        ("{}/p.xyz", "cannot tell its format"),
+        ("csv:{}/p.xyz?images={}/none", "no such folder"),
+    ],
+)
+def test_what_is_not_there_is_one_line_with_the_mend(tmp_path, spec, says):
+    write(tmp_path / "p.xyz", "x")
+    with pytest.raises(InputError) as caught:
+        open_source(spec.replace("{}", str(tmp_path)))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

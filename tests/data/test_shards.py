@@ -1,0 +1,227 @@
+"""Tar shards in WebDataset form: read by uid through their index, never unpacked."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from safeclip.data.pairs import BadPair, Source
+from safeclip.data.sources import open_source, tar_index
+from safeclip.errors import InputError
+
+from .made import img2dataset_shard, jpeg, write, write_tar
+
+
+def shards(folder) -> str:
+    for number in range(3):
+        img2dataset_shard(folder / f"{number:05d}.tar", number * 10, 2 + number)
+    return str(folder)
+
+
+EXPECTED = [0, 1, 10, 11, 12, 20, 21, 22, 23]
+
+
+@pytest.mark.parametrize("spec", ["{}", "wds:{}", "wds:{}/*.tar", "{}/{{00000..00002}}.tar"])
+def test_shards_of_a_folder_glob_or_braces_are_one_set_in_order(tmp_path, spec):
+    source = open_source(spec.format(shards(tmp_path)))
+    assert isinstance(source, Source)
+    assert [source[i].captions for i in range(len(source))] == [(f"caption {n}",) for n in EXPECTED]
+    assert [source[i].image for i in range(len(source))] == [jpeg(n) for n in EXPECTED]
+    assert source.captions(3) == ("caption 11",)
+
+
+def test_index_is_kept_beside_the_shard_without_pickle_and_used_again(tmp_path, monkeypatch):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
+    open_source(str(path))
+    with np.load(f"{path}.index.npz", allow_pickle=False) as kept:
+        assert kept["offsets"].shape == (2, 3)
+    monkeypatch.setattr(tar_index, "scan", lambda *_: pytest.fail("the shard was scanned again"))
+    assert open_source(str(path))[1].captions == ("caption 1",)
+
+
+def test_index_of_a_changed_shard_is_made_anew(tmp_path):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
+    open_source(str(path))
+    img2dataset_shard(path, 50, 2)
+    os.utime(path, ns=(1, 1))
+    assert open_source(str(path))[0].captions == ("caption 50",)
+    img2dataset_shard(path, 70, 30)
+    assert len(open_source(str(path))) == 30
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK nonsense", b"\x93NUMPY"])
+def test_damaged_index_is_made_anew(tmp_path, damage):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
+    write(tmp_path / "0.tar.index.npz", damage)
+    assert open_source(str(path))[1].captions == ("caption 1",)
+
+
+def test_index_goes_to_the_cache_where_the_folder_cannot_be_written(tmp_path, monkeypatch):
+    path = img2dataset_shard(tmp_path / "data" / "0.tar", 0, 2)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    real = tar_index._save
+
+    def refused(place, *rest):
+        if place.parent == path.parent:
+            raise PermissionError(13, "read-only")
+        real(place, *rest)
+
+    monkeypatch.setattr(tar_index, "_save", refused)
+    assert len(open_source(str(path))) == 2
+    assert len(list((tmp_path / "cache").rglob("*.index.npz"))) == 1
+    assert [p.name for p in path.parent.iterdir()] == ["0.tar"]
+
+
+def test_captions_come_from_txt_then_json_and_a_json_key_can_be_named(tmp_path):
+    members = [
+        ("a.png", jpeg(0, "PNG")), ("a.txt", b"from txt"),
+        ("a.json", json.dumps({"caption": "from json", "alt": "other"}).encode()),
+        ("b.webp", jpeg(1, "WEBP")), ("b.json", json.dumps({"captions": ["one", "", "two"], "alt": ["x"]}).encode()),
+        ("c.JPEG", jpeg(2)), ("c.json", json.dumps({"caption": "three"}).encode()),
+    ]  # fmt: skip
+    path = write_tar(tmp_path / "s.tar", members)
+    source = open_source(f"wds:{path}")
+    assert [source[i].captions for i in range(3)] == [("from txt",), ("one", "two"), ("three",)]
+    named = open_source(f"wds:{path}", caption_column="alt")
+    assert [named.captions(i) for i in range(2)] == [("other",), ("x",)]
+    with pytest.raises(BadPair, match="no caption"):
+        named[2]
+
+
+def test_cls_members_are_classes(tmp_path):
+    members = [
+        m
+        for i, c in enumerate(["dog", "cat", "dog"])
+        for m in ((f"{i}.jpg", jpeg(i)), (f"{i}.txt", b"t"), (f"{i}.cls", c.encode()))
+    ]
+    members += [("9.jpg", jpeg(9)), ("9.txt", b"t")]
+    path = write_tar(tmp_path / "s.tar", members)
+    for _ in range(2):  # scanned, then from the kept index
+        source = open_source(str(path))
+        assert source.class_names == ("cat", "dog")
+        assert [source.label(i) for i in range(4)] == [1, 0, 1, -1]
+
+
+def test_folder_of_split_folders_gives_the_splits_shards(tmp_path):
+    img2dataset_shard(tmp_path / "train" / "0.tar", 0, 3)
+    img2dataset_shard(tmp_path / "val" / "0.tar", 0, 1)
+    assert [len(open_source(f"wds:{tmp_path}", split=s)) for s in ("train", "val", "all")] == [3, 1, 4]
+    with pytest.raises(InputError, match=r"no such split .*train, val, or all"):
+        open_source(f"wds:{tmp_path}", split="test")
+
+
+def _image(source: Source, uid: int) -> object:
+    return source[uid].image
+
+
+def test_shards_are_read_from_other_processes(tmp_path):
+    source = open_source(shards(tmp_path))
+    assert source[0].image == jpeg(0)
+    assert pickle.loads(pickle.dumps(source))[8].image == jpeg(23)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.starmap(_image, [(source, i) for i in range(9)]) == [jpeg(n) for n in EXPECTED]
+
+
+def test_more_shards_than_files_kept_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("safeclip.data.sources.paths.KEPT_OPEN", 2)
+    source = open_source(shards(tmp_path))
+    for _ in range(2):
+        assert [source.captions(i) for i in range(9)] == [(f"caption {n}",) for n in EXPECTED]
+    assert len(source._ranges._open) == 2
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
+def test_truncated_shard_is_named(tmp_path, keep):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 20)
+    whole = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(InputError, match=r"0\.tar.*(truncated|damaged)"):
+        open_source(str(path))
+
+
+def test_shard_cut_between_members_is_truncated_too(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", jpeg(0)), ("a.txt", b"x")])
+    path.write_bytes(path.read_bytes()[: 512 * (1 + -(-len(jpeg(0)) // 512))])
+    with pytest.raises(InputError, match="truncated"):
+        open_source(str(path))
+
+
+def test_key_that_occurs_twice_is_one_bad_pair(tmp_path):
+    members = [("a.jpg", jpeg(0)), ("a.txt", b"x"), ("a.jpg", jpeg(1)), ("b.jpg", jpeg(2)), ("b.txt", b"y")]
+    source = open_source(str(write_tar(tmp_path / "0.tar", members)))
+    assert len(source) == 2
+    with pytest.raises(BadPair, match=r"duplicate key.*0\.tar"):
+        source[0]
+    assert source[1].image == jpeg(2)
+
+
+def test_traversing_names_are_keys_and_nothing_is_written(tmp_path):
+    inside = tmp_path / "data"
+    path = write_tar(
+        inside / "0.tar",
+        [("../../evil.jpg", jpeg(0)), ("../../evil.txt", b"x"), ("/abs.jpg", jpeg(1)), ("/abs.txt", b"y")],
+    )
+    source = open_source(str(path))
+    assert [source[i].captions for i in range(2)] == [("x",), ("y",)]
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["0.tar", "0.tar.index.npz"]
+
+
+def test_links_missing_images_and_bad_json_are_bad_pairs(tmp_path):
+    import io
+    import tarfile
+
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as archive:
+        link = tarfile.TarInfo("a.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        folder = tarfile.TarInfo("folder.jpg")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, data in (
+            ("a.txt", b"x"),
+            ("b.jpg", jpeg(0)),
+            ("b.json", b"{" * 100_000),
+            ("c.jpg", jpeg(1)),
+            ("c.txt", b"\xff\xfe"),
+        ):
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    source = open_source(str(path))
+    assert len(source) == 3
+    for uid, reason in enumerate(("no image", "JSON cannot be read", "not UTF-8")):
+        with pytest.raises(BadPair, match=reason):
+            source[uid]
+
+
+def test_no_tar_no_pairs_and_no_captions_are_input_errors(tmp_path):
+    write(tmp_path / "text.tar", "not a tar " * 100)
+    with pytest.raises(InputError, match=r"text\.tar: not an uncompressed tar"):
+        open_source(f"{tmp_path}/text.tar")
+    write_tar(tmp_path / "none.tar", [("README", b"x")])
+    with pytest.raises(InputError, match="holds no pair"):
+        open_source(f"{tmp_path}/none.tar")
+    write_tar(tmp_path / "mute.tar", [("a.jpg", jpeg(0))])
+    with pytest.raises(InputError, match="no captions"):
+        open_source(f"{tmp_path}/mute.tar")
+    with pytest.raises(InputError, match="no such file"):
+        open_source(f"wds:{tmp_path}/{{000..002}}.tar")
+
+
+def test_a_forked_worker_leaves_the_parents_file_where_it_was(tmp_path):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 50)
+    source = open_source(str(path))
+    source[0]
+    handle = source._ranges._open[str(path)]
+    before = os.lseek(handle.fileno(), 0, os.SEEK_CUR)
+    worker = multiprocessing.get_context("fork").Process(target=_image, args=(source, 49))  # inherits, pickles nothing
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    assert os.lseek(handle.fileno(), 0, os.SEEK_CUR) == before
