@@ -1,0 +1,144 @@
+"""From a name to two towers and a tokenizer, through open_clip's factory: every architecture it has, and safeclip's small ones.
+
+Nothing is downloaded: weights come from a file that the user names, never from a tag.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safeclip.config import ModelConfig
+from safeclip.errors import InputError
+from safeclip.model.torchvision_import import import_open_clip
+
+CONFIGS = Path(__file__).parent / "configs"
+BPE = Path(__file__).parent / "bpe_4096.txt.gz"
+MAX_LOGIT_SCALE = 4.605170185988092
+"""ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021; PAPER 1.2)."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Two towers and what they were built with.
+
+    net: open_clip's model, with encode_image, encode_text and logit_scale. image_size: side in px.
+    mean, std: of the normalisation. tokenize: captions -> int64 (B, context).
+    """
+
+    net: nn.Module
+    name: str
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    tokenize: Callable[[Sequence[str]], Tensor]
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(open_clip_config(self.name)["embed_dim"])
+
+
+def build(config: ModelConfig, seed: int = 0) -> Clip:
+    """The model that `config` names, with random weights drawn from `seed` or the weights of its file.
+
+    Raises InputError on an unknown name or weights that do not fit.
+    """
+    open_clip = _factory()
+    open_clip_config(config.name)
+    with _without_warnings(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = open_clip.create_model(config.name, pretrained=None, pretrained_text=False, pretrained_image=False)
+    if config.weights:
+        load_weights(net, config.weights)
+    size = net.visual.image_size
+    side = int(size[0] if isinstance(size, (tuple, list)) else size)
+    preprocess: dict[str, Any] = net.visual.preprocess_cfg
+    return Clip(net, config.name, side, tuple(preprocess["mean"]), tuple(preprocess["std"]), _Tokenizer(config.name))
+
+
+def architectures() -> list[str]:
+    """Every name that `build` takes."""
+    return sorted(_factory().list_models())
+
+
+def open_clip_config(name: str) -> dict[str, Any]:
+    """open_clip's config of an architecture. Raises InputError on an unknown name."""
+    open_clip = _factory()
+    config = open_clip.get_model_config(name) if ":" not in name else None
+    if config is None:
+        close = [known for known in open_clip.list_models() if known.lower().startswith(name.lower()[:3])][:6]
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise InputError(f"model.name = {name!r}: no such architecture; `safeclip doctor --models` lists them{hint}")
+    return config
+
+
+def load_weights(net: nn.Module, path: str) -> None:
+    """Load an open_clip checkpoint: .safetensors, or .pt read with weights_only (no pickle is run). Raises InputError."""
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"model.weights = {path!r}: no such file; give a checkpoint file, nothing is downloaded")
+    from open_clip.factory import load_checkpoint
+
+    try:
+        load_checkpoint(net, str(file), weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"model.weights = {path!r}: does not fit this architecture or is no checkpoint ({reason})"
+        ) from None
+
+
+def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW's two groups: matrices and kernels decay; norms, biases and the logit scale do not (PAPER 1.2)."""
+    parameters = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in parameters if p.ndim >= 2 and not name.endswith("bias")]
+    kept = [p for name, p in parameters if not (p.ndim >= 2 and not name.endswith("bias"))]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def _factory() -> Any:
+    open_clip = import_open_clip()
+    if "safeclip-emoji" not in open_clip.list_models():
+        import safeclip.model.small_conv  # noqa: F401  registers the towers with timm
+
+        open_clip.add_model_config(CONFIGS)
+    return open_clip
+
+
+class _Tokenizer:
+    """Captions -> int64 (B, context); picklable by name, for worker processes."""
+
+    def __init__(self, name: str):
+        self.name = name
+        open_clip = _factory()
+        text = open_clip_config(name)["text_cfg"]
+        if name.startswith("safeclip-"):
+            self.encode = open_clip.SimpleTokenizer(bpe_path=str(BPE), context_length=text["context_length"])
+        else:
+            self.encode = open_clip.get_tokenizer(name)
+
+    def __call__(self, captions: Sequence[str]) -> Tensor:
+        return self.encode(list(captions))
+
+    def __reduce__(self) -> tuple[type[_Tokenizer], tuple[str]]:
+        return _Tokenizer, (self.name,)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """open_clip warns on the root logger that random weights are random."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,57 @@
+"""Clean unit embeddings, as scoring and evaluation need them: centre crop, caption as it is, eval mode, no gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from safeclip.config import ViewsConfig
+from safeclip.data.image_views import clean_crop, colour
+from safeclip.model.build import Clip
+from safeclip.model.precision import Precision, autocast
+
+
+class Embedder:
+    """Pictures and texts of any number -> float32 unit embeddings on the CPU, computed in chunks."""
+
+    def __init__(self, clip: Clip, device: torch.device, precision: Precision = "fp32"):
+        self.clip, self.device, self.precision = clip, device, precision
+
+    def images(self, images: Iterable[np.ndarray], batch: int = 256) -> Tensor:
+        """uint8 RGB arrays (H, W, 3) of any sizes -> (N, D)."""
+        parts, chunk = [], []
+        for image in images:
+            chunk.append(clean_crop(image, self.clip.image_size))
+            if len(chunk) == batch:
+                parts.append(self.crops(torch.from_numpy(np.stack(chunk))))
+                chunk = []
+        if chunk:
+            parts.append(self.crops(torch.from_numpy(np.stack(chunk))))
+        return torch.cat(parts) if parts else torch.empty(0, self.clip.dim)
+
+    def texts(self, texts: Sequence[str], batch: int = 1024) -> Tensor:
+        """Captions -> (N, D)."""
+        parts = [self.tokens(self.clip.tokenize(texts[i : i + batch])) for i in range(0, len(texts), batch)]
+        return torch.cat(parts) if parts else torch.empty(0, self.clip.dim)
+
+    def crops(self, images_BHWC: Tensor) -> Tensor:
+        """uint8 (B, S, S, 3), already cropped -> (B, D)."""
+        pixels = colour(images_BHWC.to(self.device), None, ViewsConfig(), self.clip.mean, self.clip.std)
+        return self._unit(self.clip.net.encode_image, pixels)
+
+    def tokens(self, tokens_BT: Tensor) -> Tensor:
+        """int64 (B, context) -> (B, D)."""
+        return self._unit(self.clip.net.encode_text, tokens_BT.to(self.device))
+
+    @torch.no_grad()
+    def _unit(self, encode: object, inputs: Tensor) -> Tensor:
+        training = self.clip.net.training
+        self.clip.net.eval()
+        with autocast(self.precision, self.device):
+            embedding = encode(inputs)  # type: ignore[operator]
+        self.clip.net.train(training)
+        return F.normalize(embedding.float(), dim=1).cpu()

@@ -1,0 +1,135 @@
+"""A trained model in the forms other programs load.
+
+open_clip     open_clip_config.json + open_clip_model.safetensors: open_clip.create_model("local-dir:DIR")
+safetensors   model.safetensors alone, open_clip's parameter names
+transformers  config.json + model.safetensors: transformers.CLIPModel.from_pretrained(DIR), for ViT architectures
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from safeclip.errors import InputError
+from safeclip.model.build import Clip, open_clip_config
+
+
+def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
+    """Write `clip` into folder `out`; returns the files. Raises InputError on a form that this architecture has not."""
+    folder = Path(out)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"--out {folder}: is not empty; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: t.detach().cpu().contiguous().clone() for name, t in clip.net.state_dict().items()}
+    if form == "safetensors":
+        return [_weights(folder / "model.safetensors", weights)]
+    if form == "open_clip":
+        normalise = {"mean": list(clip.mean), "std": list(clip.std)}
+        about = {"model_cfg": open_clip_config(clip.name), "preprocess_cfg": normalise}
+        return [
+            _json(folder / "open_clip_config.json", about),
+            _weights(folder / "open_clip_model.safetensors", weights),
+        ]
+    if form == "transformers":
+        config = _transformers_config(clip)
+        return [
+            _json(folder / "config.json", config),
+            _weights(folder / "model.safetensors", _transformers_weights(clip.net)),
+        ]
+    raise InputError(f"--form {form}: choose among open_clip, transformers, safetensors")
+
+
+def _transformers_config(clip: Clip) -> dict[str, Any]:
+    about = open_clip_config(clip.name)
+    vision, text = about["vision_cfg"], about["text_cfg"]
+    if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision or "hf_model_name" in text:
+        raise InputError(
+            f"--form transformers: {clip.name} has no counterpart there (only ViT towers have); use --form open_clip"
+        )
+    activation = "quick_gelu" if about.get("quick_gelu") else "gelu"
+    width, head = vision["width"], vision.get("head_width", 64)
+    return {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        "projection_dim": about["embed_dim"],
+        "logit_scale_init_value": 2.6592,
+        "vision_config": {
+            "hidden_size": width,
+            "intermediate_size": int(width * vision.get("mlp_ratio", 4.0)),
+            "num_attention_heads": width // head,
+            "num_hidden_layers": vision["layers"],
+            "image_size": vision["image_size"],
+            "patch_size": vision["patch_size"],
+            "hidden_act": activation,
+            "projection_dim": about["embed_dim"],
+        },
+        "text_config": {
+            "hidden_size": text["width"],
+            "intermediate_size": text["width"] * 4,
+            "num_attention_heads": text["heads"],
+            "num_hidden_layers": text["layers"],
+            "max_position_embeddings": text["context_length"],
+            "vocab_size": text["vocab_size"],
+            "hidden_act": activation,
+            "eos_token_id": text["vocab_size"] - 1,
+            "bos_token_id": text["vocab_size"] - 2,
+            "projection_dim": about["embed_dim"],
+        },
+    }
+
+
+def _transformers_weights(net: nn.Module) -> dict[str, Tensor]:
+    """open_clip's names to transformers' (CLIPModel), queries, keys and values apart."""
+    old = net.state_dict()
+    new = {
+        "logit_scale": old["logit_scale"],
+        "text_projection.weight": old["text_projection"].T,
+        "visual_projection.weight": old["visual.proj"].T,
+        "text_model.embeddings.token_embedding.weight": old["token_embedding.weight"],
+        "text_model.embeddings.position_embedding.weight": old["positional_embedding"],
+        "text_model.final_layer_norm.weight": old["ln_final.weight"],
+        "text_model.final_layer_norm.bias": old["ln_final.bias"],
+        "vision_model.embeddings.class_embedding": old["visual.class_embedding"],
+        "vision_model.embeddings.patch_embedding.weight": old["visual.conv1.weight"],
+        "vision_model.embeddings.position_embedding.weight": old["visual.positional_embedding"],
+    }
+    for theirs, ours in (("pre_layrnorm", "ln_pre"), ("post_layernorm", "ln_post")):
+        for part in ("weight", "bias"):
+            new[f"vision_model.{theirs}.{part}"] = old[f"visual.{ours}.{part}"]
+    for tower, prefix in (("text_model", "transformer.resblocks."), ("vision_model", "visual.transformer.resblocks.")):
+        for name, value in old.items():
+            if name.startswith(prefix):
+                number, _, rest = name.removeprefix(prefix).partition(".")
+                new |= {f"{tower}.encoder.layers.{number}.{key}": part for key, part in _block(rest, value).items()}
+    return {name: t.detach().cpu().contiguous().clone() for name, t in new.items()}
+
+
+def _block(name: str, value: Tensor) -> dict[str, Tensor]:
+    if name.startswith("attn.in_proj_"):
+        kind = name.removeprefix("attn.in_proj_")
+        return {f"self_attn.{p}_proj.{kind}": part for p, part in zip("qkv", torch.chunk(value, 3), strict=True)}
+    for ours, theirs in (
+        ("attn.out_proj", "self_attn.out_proj"),
+        ("ln_1", "layer_norm1"),
+        ("ln_2", "layer_norm2"),
+        ("mlp.c_fc", "mlp.fc1"),
+        ("mlp.c_proj", "mlp.fc2"),
+    ):
+        if name.startswith(ours + "."):
+            return {theirs + name.removeprefix(ours): value}
+    raise InputError(f"--form transformers: no counterpart for parameter {name}; use --form open_clip")
+
+
+def _json(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _weights(path: Path, weights: dict[str, Tensor]) -> Path:
+    save_file(weights, path, metadata={"format": "pt"})
+    return path

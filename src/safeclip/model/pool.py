@@ -1,0 +1,116 @@
+"""Pool of past embeddings of one modality: a FIFO ring in which an embedding's nearest neighbour is looked up.
+
+    NN(z) = argmax_{q in ring} <z, q>                      Dwibedi et al. 2021 (NNCLR), section 3.2; PAPER 1.1 step 1
+
+What must stay true: every row of the ring is finite and of unit length. Until the ring has been filled once, an
+embedding stands in for its own neighbour: the official code starts from random vectors, and first matches noise.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from safeclip.errors import InputError
+
+_BLOCK = 1 << 25
+"""Similarities held at once by a lookup: 128 MiB of float32."""
+
+
+class Pool:
+    """FIFO ring of the newest `size` embeddings of length `dim`. A pool of size 0 gives every embedding back.
+
+    Look up before you enqueue, or each embedding finds itself.
+
+    >>> pool = Pool(size=2, dim=2)
+    >>> pool.enqueue(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    2
+    >>> pool.nearest(torch.tensor([[0.6, 0.8]]))
+    tensor([[0., 1.]])
+    """
+
+    def __init__(self, size: int, dim: int):
+        if size < 0 or dim < 1:
+            raise ValueError(f"Pool: size = {size}, dim = {dim}; give size 0 or more and dim 1 or more")
+        self.size, self.dim = size, dim
+        self.ring = torch.zeros(size, dim)
+        self.position = 0
+        self.filled = False
+
+    def to(self, device: torch.device | str) -> Pool:
+        """Move the ring; returns self."""
+        self.ring = self.ring.to(device)
+        return self
+
+    @torch.no_grad()
+    def nearest(self, z_BD: Tensor) -> Tensor:
+        """Each row's nearest neighbour in the ring by cosine, detached; z itself, detached, until the ring was full.
+
+        Raises:
+            ValueError: z is not (B, dim).
+        """
+        self._check(z_BD)
+        if not self.filled:
+            return z_BD.detach()
+        queries_BD = z_BD.detach().float()
+        rows = max(1, _BLOCK // self.size)
+        with torch.autocast(self.ring.device.type, enabled=False):
+            found = [(part @ self.ring.T).argmax(1) for part in torch.split(queries_BD, rows)]
+        return self.ring[torch.cat(found)] if found else queries_BD
+
+    @torch.no_grad()
+    def enqueue(self, z_BD: Tensor) -> int:
+        """Put embeddings in, oldest out, in the rows' order. Returns how many went in: rows that are not finite, or
+        zero, have no direction and are skipped. Of more than `size`, the newest stay.
+
+        Raises:
+            ValueError: z is not (B, dim).
+        """
+        self._check(z_BD)
+        z_BD = z_BD.detach().to(self.ring.device, torch.float32)
+        norm_B = z_BD.norm(dim=1)
+        usable_B = torch.isfinite(norm_B) & (norm_B > 0)
+        z_BD = F.normalize(z_BD[usable_B], dim=1)
+        count = len(z_BD)
+        if self.size == 0 or count == 0:
+            return count
+        kept = min(count, self.size)
+        slots = (self.position + torch.arange(count - kept, count, device=self.ring.device)) % self.size
+        self.ring[slots] = z_BD[count - kept :]
+        self.filled = self.filled or self.position + count >= self.size
+        self.position = (self.position + count) % self.size
+        return count
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors `ring` (size, dim), `position` and `filled` (scalars): copies, on the CPU."""
+        return {
+            "ring": self.ring.detach().cpu().clone(),
+            "position": torch.tensor(self.position),
+            "filled": torch.tensor(self.filled),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up a saved state; the ring stays on its device.
+
+        Raises:
+            InputError: the state is of a pool of another size or dim, or not of a pool.
+        """
+        wanted = {"ring": (self.size, self.dim), "position": (), "filled": ()}
+        if set(state) != set(wanted):
+            raise InputError(f"pool state: holds {sorted(state)}; a checkpoint's pool has {sorted(wanted)}")
+        for name, shape in wanted.items():
+            if tuple(state[name].shape) != shape:
+                raise InputError(
+                    f"pool state: {name} has shape {tuple(state[name].shape)}, this run's has {shape}; "
+                    "keep safeclip.pool_size, safeclip.pool_share and the model as they were"
+                )
+        position = int(state["position"])
+        if not 0 <= position < max(1, self.size) or not bool(torch.isfinite(state["ring"]).all()):
+            raise InputError(f"pool state: position = {position}, or the ring is not finite; the checkpoint is damaged")
+        self.ring.copy_(state["ring"])
+        self.position, self.filled = position, bool(state["filled"])
+
+    def _check(self, z_BD: Tensor) -> None:
+        if z_BD.ndim != 2 or z_BD.shape[1] != self.dim:
+            raise ValueError(f"Pool: embeddings have shape {tuple(z_BD.shape)}; give (batch, {self.dim})")

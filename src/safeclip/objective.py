@@ -1,0 +1,88 @@
+"""The losses, as pure functions of unit embeddings (PAPER 1.3).
+
+    clip      L = ( CE(s I T^t) + CE(s T I^t) ) / 2                          Radford et al. 2021, figure 3
+    crossed   L = ( CE(s I1 T2^t) + CE(s T1 I2^t) ) / 2                      SafeCLIP's code, two views of each pair
+    unimodal  L = CE(s Z2 A^t),  A = each row's nearest neighbour in the     Dwibedi et al. 2021 (NNCLR), one direction
+              pool to view 1, or view 1 itself
+
+CE is the mean over the rows of the cross-entropy against the diagonal: row i belongs to column i.
+What must stay true: logits are float32 whatever comes in, so that bf16 towers do not round the softmax.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def clip_loss(image_BD: Tensor, text_BD: Tensor, scale: Tensor | float) -> Tensor:
+    """Symmetric CLIP loss of a batch, a float32 scalar.
+
+    image_BD, text_BD: unit embeddings (B, D), row i of one belongs to row i of the other. scale: exp(logit_scale).
+
+    Raises:
+        ValueError: the shapes differ, are not (B, D), or the batch is empty.
+
+    >>> pair = torch.eye(4)
+    >>> round(clip_loss(pair, pair, scale=100.0).item(), 4)
+    0.0
+    """
+    _check("clip_loss", image_BD=image_BD, text_BD=text_BD)
+    logits_BB = _logits(image_BD, text_BD, scale)
+    return (_against_diagonal(logits_BB) + _against_diagonal(logits_BB.T)) / 2
+
+
+def clip_loss_crossed(
+    image1_BD: Tensor, text1_BD: Tensor, image2_BD: Tensor, text2_BD: Tensor, scale: Tensor | float
+) -> Tensor:
+    """CLIP loss over two views of each pair, crossed: image 1 looks for caption 2, caption 1 for image 2.
+
+    All (B, D), unit length. With equal views it is `clip_loss`.
+
+    Raises:
+        ValueError: the shapes differ, are not (B, D), or the batch is empty.
+
+    >>> pair = torch.eye(4)
+    >>> clip_loss_crossed(pair, pair, pair, pair, scale=1.0).item() == clip_loss(pair, pair, scale=1.0).item()
+    True
+    """
+    _check("clip_loss_crossed", image1_BD=image1_BD, text1_BD=text1_BD, image2_BD=image2_BD, text2_BD=text2_BD)
+    of_image = _against_diagonal(_logits(image1_BD, text2_BD, scale))
+    of_text = _against_diagonal(_logits(text1_BD, image2_BD, scale))
+    return (of_image + of_text) / 2
+
+
+def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float) -> Tensor:
+    """One modality's loss: view 2 of row i finds the anchor of row i among the batch's anchors. One direction only.
+
+    view2_BD: unit embeddings (B, D). anchor_BD: `Pool.nearest(view 1)`, or view 1. scale: exp(logit_scale).
+
+    Raises:
+        ValueError: the shapes differ, are not (B, D), or the batch is empty.
+
+    >>> view = torch.eye(4)
+    >>> round(unimodal_loss(view, view, scale=100.0).item(), 4)
+    0.0
+    """
+    _check("unimodal_loss", view2_BD=view2_BD, anchor_BD=anchor_BD)
+    return _against_diagonal(_logits(view2_BD, anchor_BD, scale))
+
+
+def _logits(rows_BD: Tensor, columns_BD: Tensor, scale: Tensor | float) -> Tensor:
+    with torch.autocast(rows_BD.device.type, enabled=False):
+        return scale * (rows_BD.float() @ columns_BD.float().T)
+
+
+def _against_diagonal(logits_BB: Tensor) -> Tensor:
+    return F.cross_entropy(logits_BB.float(), torch.arange(len(logits_BB), device=logits_BB.device))
+
+
+def _check(where: str, **embeddings: Tensor) -> None:
+    first_name, first = next(iter(embeddings.items()))
+    for name, embedding in embeddings.items():
+        if embedding.ndim != 2 or len(embedding) == 0:
+            raise ValueError(f"{where}: {name} has shape {tuple(embedding.shape)}; give (batch, dim), batch at least 1")
+        if embedding.shape != first.shape:
+            shapes = f"{tuple(first.shape)} and {tuple(embedding.shape)}"
+            raise ValueError(f"{where}: {first_name} and {name} have shapes {shapes}; give one row of each per pair")

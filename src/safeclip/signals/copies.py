@@ -1,0 +1,216 @@
+"""How often a picture occurs. Targeted poisoning plants one picture many times, each time under another caption.
+
+    hash bit_i = [ c_i > 0 ],  c = the 64 lowest frequencies, without the mean, of the DCT of the 32 x 32 grey picture
+    copies     = connected components of { hashes within max_distance bits }, and of { hashes within far_distance bits
+                 whose embeddings' cosine reaches min_cosine }
+
+What must stay true: identical pictures always share a group, and different pictures without detail do not. The DCT of a
+flat picture is rounding noise, so where too few frequencies stand out the hash is a digest of the very pixels instead.
+
+Why 4 bits: of pictures saved anew as JPEG at quality 70 nearly all stay within 4 bits of what they were, and hardly any
+two distinct ones come that close, be they photographs or emoji. A crop of 2 % at each side moves half of them further;
+what was cropped more takes embeddings to find.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SIDE = 32
+"""Side of the grey picture that is transformed."""
+_SAMPLES = 4 * _SIDE
+"""Larger pictures are thinned to at least this many samples along the shorter side before averaging."""
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_STANDS_OUT = 0.5
+"""Amplitude, in grey levels of 255, from which a frequency is more than rounding."""
+_DETAIL = 16
+"""Frequencies of the 64 that have to stand out."""
+_BUCKET = 1024
+"""Neighbours in sort order that each hash of one bucket is compared with."""
+_BLOCK = 1 << 24
+"""Similarities held at once."""
+
+
+def perceptual_hash(image_HWC: np.ndarray) -> int:
+    """64-bit hash of one uint8 RGB picture (H, W, 3), never 0: a copy's is equal or differs in a few bits.
+
+    >>> picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    >>> perceptual_hash(picture) == perceptual_hash(picture.copy())
+    True
+    """
+    return int(perceptual_hashes([image_HWC])[0])
+
+
+def perceptual_hashes(images: Sequence[np.ndarray]) -> np.ndarray:
+    """`perceptual_hash` of each picture, uint64 (N,). Pictures may differ in size.
+
+    Raises:
+        ValueError: a picture is not uint8 (H, W, 3), or has no pixels.
+    """
+    coefficients = np.empty((len(images), 64), np.float32)
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise ValueError(f"perceptual_hash: picture {i} is {image.dtype} {image.shape}; give uint8 (H, W, 3)")
+        coefficients[i] = _low_frequencies(image)
+    bits = np.packbits(coefficients > 0, axis=1)
+    hashes: np.ndarray = bits.view("<u8").reshape(-1).astype(np.uint64)
+    for i in np.flatnonzero((np.abs(coefficients) >= _STANDS_OUT).sum(1) < _DETAIL).tolist():
+        digest = hashlib.blake2b(repr(images[i].shape).encode() + images[i].tobytes(), digest_size=8).digest()
+        hashes[i] = int.from_bytes(digest, "little")
+    hashes[hashes == 0] = 1
+    return hashes
+
+
+def copy_groups(
+    hashes_N: np.ndarray,
+    embedding_ND: Tensor | None = None,
+    max_distance: int = 4,
+    min_cosine: float = 0.98,
+    far_distance: int = 16,
+) -> np.ndarray:
+    """Group ids int64 (N,), dense, in order of first occurrence: pairs of one id show copies of one picture.
+
+    hashes_N: uint64; 0 stands for no picture and is a group of its own. max_distance: bits in which copies may differ.
+    embedding_ND: unit image embeddings, to find copies that were cropped or recoloured: cosine at least min_cosine and
+    hashes within far_distance bits, so that a tower that maps everything to one point merges nothing by itself. Time
+    grows as N log N without embeddings (1M hashes: seconds) and as N^2 with them.
+
+    Raises:
+        ValueError: lengths differ, or a distance is not within 0..62.
+
+    >>> copy_groups(np.array([7, 1 << 40, 7, 3], np.uint64), max_distance=1).tolist()
+    [0, 1, 0, 0]
+    """
+    hashes_N = np.asarray(hashes_N, np.uint64)
+    if not (0 <= max_distance <= 62 and 0 <= far_distance <= 64):
+        raise ValueError(
+            f"copy_groups: max_distance = {max_distance}, far_distance = {far_distance}; give 0 to 62 bits"
+        )
+    hash_U, first_U, unique_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    label_U = _join(np.arange(len(hash_U)), _near_hashes(hash_U, max_distance))
+    if embedding_ND is not None:
+        if len(embedding_ND) != len(hashes_N):
+            raise ValueError(f"copy_groups: {len(hashes_N)} hashes, {len(embedding_ND)} embeddings; give one each")
+        pictures = torch.from_numpy(first_U).to(embedding_ND.device)
+        label_U = _join(label_U, _near_embeddings(embedding_ND[pictures], hash_U, min_cosine, far_distance))
+    label_N = label_U[unique_N.reshape(-1)]
+    none = np.flatnonzero(hashes_N == 0)
+    label_N[none] = len(hash_U) + np.arange(len(none))
+    _, first_G, group_N = np.unique(label_N, return_index=True, return_inverse=True)
+    place_G = np.empty(len(first_G), np.int64)
+    place_G[np.argsort(first_G)] = np.arange(len(first_G))
+    return place_G[group_N.reshape(-1)]
+
+
+def occurrences(groups_N: np.ndarray) -> np.ndarray:
+    """How many pairs share each pair's group, itself counted, int64 (N,).
+
+    >>> occurrences(np.array([0, 1, 0])).tolist()
+    [2, 1, 2]
+    """
+    _, group_N, count_G = np.unique(groups_N, return_inverse=True, return_counts=True)
+    count_N: np.ndarray = count_G[group_N.reshape(-1)].astype(np.int64)
+    return count_N
+
+
+def _low_frequencies(image_HWC: np.ndarray) -> np.ndarray:
+    """Amplitudes (64,) of the lowest frequencies but the mean, in grey levels."""
+    step = max(1, min(image_HWC.shape[:2]) // _SAMPLES)
+    thin = image_HWC[::step, ::step]
+    height, width = thin.shape[:2]
+    rows = _transform(height) @ thin.reshape(height, width * 3).astype(np.float32)
+    grey = rows.reshape(len(rows), width, 3) @ _GREY
+    row, column = _zigzag()
+    amplitudes: np.ndarray = (grey @ _transform(width).T)[row, column]
+    return amplitudes
+
+
+@functools.lru_cache(maxsize=256)
+def _transform(length: int) -> np.ndarray:
+    """Average `length` samples into 32, then DCT-II, the lowest 11 frequencies: (11, length)."""
+    edges = np.arange(_SIDE + 1) * length / _SIDE
+    sample = np.arange(length)
+    overlap = np.minimum(edges[1:, None], sample + 1) - np.maximum(edges[:-1, None], sample)
+    average = np.maximum(overlap, 0) * _SIDE / length
+    angle = np.pi / _SIDE * np.arange(11)[:, None] * (np.arange(_SIDE) + 0.5)
+    transform: np.ndarray = (np.cos(angle) @ average * (2 / _SIDE)).astype(np.float32)
+    return transform
+
+
+@functools.lru_cache(maxsize=1)
+def _zigzag() -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the 64 lowest frequencies after the mean, from the lowest up."""
+    cells = sorted(itertools.product(range(11), repeat=2), key=lambda cell: (sum(cell), max(cell), cell))
+    row, column = np.array(cells[1:65]).T
+    return row, column
+
+
+def _near_hashes(hash_U: np.ndarray, max_distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Edges between distinct hashes within `max_distance` bits. Of max_distance + 2 blocks of bits two must agree
+    (pigeonhole), so only hashes equal in two blocks are compared. In a bucket of more than _BUCKET hashes those far
+    apart in sort order are not: so many distinct hashes of one kind would be planted, and must not stall the run."""
+    if max_distance == 0 or len(hash_U) < 2:
+        return
+    blocks = [sum(1 << bit for bit in range(start, 64, max_distance + 2)) for start in range(max_distance + 2)]
+    for one, other in itertools.combinations(blocks, 2):
+        key = hash_U & np.uint64(one | other)
+        order = np.argsort(key, kind="stable")
+        key, value = key[order], hash_U[order]
+        start = np.arange(len(key) - 1)
+        for offset in range(1, _BUCKET):
+            start = start[start + offset < len(key)]
+            start = start[key[start] == key[start + offset]]
+            if len(start) == 0:
+                break
+            near = start[_bits(value[start] ^ value[start + offset]) <= max_distance]
+            if len(near):
+                yield order[near], order[near + offset]
+
+
+def _near_embeddings(
+    embedding_UD: Tensor, hash_U: np.ndarray, min_cosine: float, far_distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Edges between pictures whose embeddings reach min_cosine and whose hashes are within far_distance bits."""
+    embedding_UD = embedding_UD.detach().float()
+    count = len(embedding_UD)
+    rows = max(1, _BLOCK // max(1, count))
+    for start in range(0, count, rows):
+        alike = embedding_UD[start : start + rows] @ embedding_UD[start:].T >= min_cosine
+        one, other = (part.cpu().numpy() + start for part in torch.nonzero(alike, as_tuple=True))
+        kept = (one < other) & (hash_U[one] != 0)
+        one, other = one[kept], other[kept]
+        near = _bits(hash_U[one] ^ hash_U[other]) <= far_distance
+        yield one[near], other[near]
+
+
+def _join(label: np.ndarray, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Union-find over arrays: hang the larger root below the smaller, shorten all paths, until no edge crosses."""
+    label = label.copy()
+    for one, other in edges:
+        while True:
+            low, high = np.minimum(label[one], label[other]), np.maximum(label[one], label[other])
+            apart = low < high
+            one, other = one[apart], other[apart]
+            if len(one) == 0:
+                break
+            np.minimum.at(label, high[apart], low[apart])
+            while not np.array_equal(label, shorter := label[label]):
+                label = shorter
+    return label
+
+
+def _bits(x: np.ndarray) -> np.ndarray:
+    """Number of set bits of each uint64."""
+    m1, m2, m4 = (np.uint64(m) for m in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F))
+    x = x - ((x >> np.uint64(1)) & m1)
+    x = (x & m2) + ((x >> np.uint64(2)) & m2)
+    x = (x + (x >> np.uint64(4))) & m4
+    count: np.ndarray = (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    return count
