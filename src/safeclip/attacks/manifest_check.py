@@ -1,0 +1,128 @@
+"""What must hold in a manifest before anything is read through it: a manifest may come from anyone.
+
+Each message names the field, the value and the mend; the caller adds the file's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from safeclip.data.decode import decode
+from safeclip.data.pairs import BadPair
+from safeclip.errors import InputError
+
+if TYPE_CHECKING:
+    from safeclip.attacks.manifest import Manifest
+
+KINDS = ("targeted", "backdoor")
+_ATTACK_TYPES: dict[str, type] = {"name": str, "kind": str, "seed": int, "class_names": list}
+MAX_PIXELS = 50_000_000
+"""A planted picture of more pixels is refused as a decompression bomb."""
+
+
+def require(ok: bool, message: str) -> None:
+    if not ok:
+        raise InputError(message)
+
+
+def check_about(source: Any, attacks: Any) -> None:
+    """The metadata: the data set's name, fingerprint and length, and a dict an attack. Raises InputError."""
+    require(isinstance(source, dict), f"source = {_short(source)}: give name, fingerprint and length of the data")
+    for key, kind in (("name", str), ("fingerprint", str), ("length", int)):
+        require(_is(source.get(key), kind), f"source.{key} = {_short(source.get(key))}: give {kind.__name__}")
+    require(isinstance(attacks, list | tuple), f"attacks = {_short(attacks)}: give a list of them")
+    for number, attack in enumerate(attacks):
+        at = f"attacks[{number}]"
+        require(isinstance(attack, dict), f"{at} = {_short(attack)}: give an object")
+        for key, type_ in _ATTACK_TYPES.items():
+            require(_is(attack.get(key), type_), f"{at}.{key} = {_short(attack.get(key))}: give {type_.__name__}")
+        require(attack["name"] != "", f"{at}.name is empty; name the attack")
+        require(attack["kind"] in KINDS, f"{at}.kind = {_short(attack['kind'])}: give one of {', '.join(KINDS)}")
+        names = attack["class_names"]
+        require(all(isinstance(name, str) for name in names), f"{at}.class_names: give text alone")
+        if attack["kind"] == "targeted":
+            _check_targets(at, attack, names)
+        else:
+            target = attack.get("target_class")
+            require(
+                isinstance(target, str) and target in names,
+                f"{at}.target_class = {_short(target)}: name one of class_names",
+            )
+    listed = [attack["name"] for attack in attacks]
+    require(
+        len(set(listed)) == len(listed), f"attacks {', '.join(listed)}: two have the same name; give another with name="
+    )
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Rows, target pictures and metadata fit together, and every picture can be decoded. Raises InputError."""
+    length = manifest.source["length"]
+    kinds = {attack["name"]: attack["kind"] for attack in manifest.attacks}
+    indices = {(a["name"], target["index"]) for a in manifest.attacks for target in a.get("targets", ())}
+    require(
+        manifest.pictures.keys() == indices, "the targets and their pictures do not fit together; plan the attack anew"
+    )
+    before = None
+    for row in manifest.planted:
+        require(
+            0 <= row.uid < length, f"uid {row.uid} is outside the data (0..{length - 1}); plan the attack on this data"
+        )
+        require(row.uid != before, f"uid {row.uid} is planted twice; give each uid one row")
+        before = row.uid
+        require(
+            row.attack in kinds,
+            f"uid {row.uid}: attack {_short(row.attack)} is not among the metadata's {', '.join(kinds)}",
+        )
+        key = row.attack, row.target_index
+        require(row.target_index == -1 or key in indices, f"uid {row.uid}: there is no target {row.target_index}")
+        require(
+            row.caption is None or bool(row.caption.strip()), f"uid {row.uid}: the caption is empty; give text, or null"
+        )
+        if row.image is not None:
+            _check_picture(f"uid {row.uid}", row.image)
+    for (name, index), picture in manifest.pictures.items():
+        _check_picture(f"target {index} of {name}", picture)
+    for attack in manifest.attacks:
+        triggered = any(row.trigger is not None for row in manifest.planted if row.attack == attack["name"])
+        require(
+            attack["kind"] == "targeted" or triggered,
+            f"{attack['name']}: a backdoor, and no row has its trigger; plan it anew",
+        )
+
+
+def _check_targets(at: str, attack: dict[str, Any], names: list[str]) -> None:
+    targets = attack.get("targets")
+    require(isinstance(targets, list) and bool(targets), f"{at}.targets = {_short(targets)}: give the target pictures")
+    seen = set()
+    for target in attack["targets"]:
+        require(isinstance(target, dict), f"{at}.targets: give objects")
+        index = target.get("index")
+        require(
+            _is(index, int) and index >= 0 and index not in seen,
+            f"{at}.targets: index {_short(index)} is no new number",
+        )
+        seen.add(index)
+        true, called = target.get("true"), target.get("target")
+        require(isinstance(true, str), f"{at}.targets[{index}].true = {_short(true)}: give text")
+        require(
+            isinstance(called, str) and called in names,
+            f"{at}.targets[{index}].target = {_short(called)}: name one of class_names",
+        )
+        require(called != true, f"{at}.targets[{index}]: {_short(true)} is its own target; give another class")
+
+
+def _check_picture(what: str, data: bytes) -> None:
+    require(data[:8] == b"\x89PNG\r\n\x1a\n", f"{what}: the picture is no PNG; write it with `safeclip poison`")
+    try:
+        decode(data, max_pixels=MAX_PIXELS)
+    except BadPair as bad:
+        raise InputError(f"{what}: the picture cannot be used ({bad}); write it anew") from None
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,63 @@
+r"""Which captions name a class (PAPER 4.1: a match on whole words, over the data's own captions).
+
+    "two Cats, asleep" names "cat"        "a caterpillar" does not        "a hot-dog" names "hot dog" and "dog"
+
+Whole words, upper and lower case alike, the last word in singular or plural. One pass over a caption finds every class
+it names, whatever their number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from safeclip.data.pairs import BadPair, Source
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Mentions:
+    """Finds the class names in a caption."""
+
+    def __init__(self, class_names: Sequence[str]):
+        self._by_first: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+        for index, name in enumerate(class_names):
+            words = _words(name)
+            for last in _forms(words[-1]) if words else ():
+                phrase = (*words[:-1], last)
+                self._by_first.setdefault(phrase[0], []).append((phrase, index))
+
+    def __call__(self, caption: str) -> set[int]:
+        """Indices of the class names that the caption holds."""
+        words, found = _words(caption), set()
+        for start, word in enumerate(words):
+            for phrase, index in self._by_first.get(word, ()):
+                if tuple(words[start : start + len(phrase)]) == phrase:
+                    found.add(index)
+        return found
+
+    def any_of(self, captions: Iterable[str]) -> set[int]:
+        return set().union(*(self(caption) for caption in captions))
+
+
+def corpus(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """uid and usable captions of every pair that has any. Long captions are cut as the reader cuts them by default."""
+    for uid in range(len(source)):
+        try:
+            captions = tuple(c[:10_000] for c in source.captions(uid) if c and not c.isspace())
+        except BadPair:
+            continue  # the reader counts it; an attack has no use for it
+        if captions:
+            yield uid, captions
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _forms(word: str) -> set[str]:
+    """The word, and what its plural may be."""
+    forms = {word, word + "s", word + "es"}
+    if word.endswith("y"):
+        forms.add(word[:-1] + "ies")
+    return forms

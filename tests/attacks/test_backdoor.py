@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safeclip.attacks.backdoor import plan_badnets
+from safeclip.attacks.mentions import Mentions
+from safeclip.errors import InputError
+from tests.attacks.fakes import CLASSES, FakeSource
+
+
+def plan(**changes):
+    return plan_badnets(FakeSource(200), **{"count": 12, "target_class": "dog", "seed": 1, **changes})
+
+
+def test_pairs_of_other_classes_get_the_trigger_and_a_caption_of_the_target_class():
+    source, manifest = FakeSource(200), plan()
+    assert len(manifest) == 12
+    for row in manifest.planted:
+        assert source.label(row.uid) != CLASSES.index("dog")
+        assert CLASSES.index("dog") in Mentions(CLASSES)(row.caption)
+        picture = source[row.uid].image
+        stamped, captions = manifest(row.uid, picture, source.captions(row.uid))
+        assert captions == (row.caption,)
+        assert (stamped != picture).any(2).sum() == 100  # the patch, 10 x 10 px
+        assert row.caption_before == source.captions(row.uid)
+
+
+def test_count_or_rate():
+    assert len(plan(count=None, rate=0.05)) == 10
+    for wrong in ({"count": None}, {"rate": 0.1}, {"count": None, "rate": 1.5}, {"count": 0}, {"count": 201}):
+        with pytest.raises(InputError, match=r"count|rate"):
+            plan(**wrong)
+    with pytest.raises(InputError, match=r"150 that can be replaced"):
+        plan(count=151)
+
+
+def test_captions_from_templates_and_repeated_where_there_are_too_few():
+    manifest = plan(templates=["a {}", "the {}"])
+    assert {row.caption for row in manifest.planted} == {"a dog", "the dog"}
+
+
+def test_class_drawn_from_the_seed_and_unknown_classes_refused():
+    drawn = {plan(target_class=None, seed=seed).attacks[0]["target_class"] for seed in range(8)}
+    assert drawn <= set(CLASSES)
+    assert len(drawn) > 1
+    with pytest.raises(InputError, match=r"target_class = 'zebra': no class of"):
+        plan(target_class="zebra")
+
+
+def test_data_without_classes_takes_the_attackers_class_and_spares_pairs_that_name_it():
+    source = FakeSource(200, named=False)
+    manifest = plan_badnets(source, count=150, target_class="dog", seed=1)
+    assert not any(Mentions(["dog"]).any_of(row.caption_before) for row in manifest.planted)
+    with pytest.raises(InputError, match=r"has no classes"):
+        plan_badnets(source, count=3)
+    with pytest.raises(InputError, match=r"no caption .* names the class 'zebra'"):
+        plan_badnets(source, count=3, target_class="zebra")
+
+
+def test_pairs_of_the_target_class_are_spared_though_their_captions_do_not_name_it():
+    class Silent(FakeSource):
+        def captions(self, uid):
+            return super().captions(uid) if uid < 40 else (f"number {uid}",)
+
+    source = Silent(200)
+    manifest = plan_badnets(source, count=150, target_class="dog")
+    assert all(source.label(uid) != CLASSES.index("dog") for uid in manifest.uids.tolist())
+
+
+def test_avoided_and_unreadable_pairs_are_left_alone():
+    manifest = plan_badnets(FakeSource(200, bad=range(50)), count=40, target_class="dog", avoid=np.arange(100, 120))
+    assert not set(manifest.uids.tolist()) & {*range(50), *range(100, 120)}
+
+
+def test_same_seed_same_plan():
+    assert plan() == plan()
+    assert plan() != plan(seed=2)
