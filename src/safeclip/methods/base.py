@@ -1,0 +1,101 @@
+"""What a training method is to the loop: which batches an epoch has, and which loss each of them gets.
+
+The loop (train/) asks `begin_epoch` once, before an epoch's first step, then `plan` (pure, so that a resumed epoch has the same
+batches), then `loss` and `observe` for each batch. A method never sees files, optimizers or devices' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from safeclip.data.loader import Recipe
+from safeclip.data.plan import Batch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss by name. recipe: what its batches are made of. grads: for each view, whether gradients flow through it."""
+
+    recipe: Recipe
+    grads: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate of one objective in one phase. peak: rate. steps: of this objective in the whole phase.
+    constant: hold the peak instead of warming up and ending at zero."""
+
+    peak: float
+    steps: int
+    constant: bool = False
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch as planned. phase: its name. schedules: objective -> Schedule, counted in that phase's own steps."""
+
+    phase: str
+    batches: list[Batch]
+    schedules: dict[str, Schedule]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Clean unit embeddings of every pair, float32 (N, D), and their cosine (N,); rows of unusable pairs are zero."""
+
+    image: Tensor
+    text: Tensor
+    cosine: Tensor
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the loop lends a method at the start of an epoch.
+
+    usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
+    hashes: perceptual hashes uint64 (N,). record_split: takes the split's record and its score columns.
+    note: a line for the log.
+    """
+
+    usable: np.ndarray
+    embed: Callable[[], Embeddings]
+    hashes: Callable[[], np.ndarray]
+    record_split: Callable[[dict[str, Any], dict[str, np.ndarray]], None]
+    note: Callable[[str], None]
+
+
+class Method(Protocol):
+    objectives: dict[str, Objective]
+
+    def begin_epoch(self, epoch: int, tools: Tools) -> None:
+        """Change state for `epoch` (from 1): score, split, grow."""
+        ...
+
+    def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
+        """The epoch's batches, from state alone."""
+        ...
+
+    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+        """Loss of one batch. image, text: a unit embedding (B, D) for each view. scale: exp(logit_scale)."""
+        ...
+
+    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
+        """Called after the loss, with the same embeddings detached: fill pools, keep running scores."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+@dataclass
+class State:
+    """A method's state in two plain halves: tensors by name, and JSON values by name."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,202 @@
+"""SafeCLIP (Yang, Gao, Mirzasoleiman, ICML 2024, section 4): warm up unimodally, align a little, split, then train each side on its own loss.
+
+    epochs 1..W         unimodal loss, all pairs
+    epochs W+1..W+A     CLIP loss, all pairs, low constant rate
+    epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss
+
+What must stay true: no cross-modal gradient ever reaches a risky pair, and every usable pair is planned exactly once an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.config import RunConfig
+from safeclip.data.loader import Recipe
+from safeclip.data.plan import plan
+from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
+from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.model.pool import Pool
+from safeclip.objective import unimodal_loss
+from safeclip.signals.copies import copy_groups, occurrences
+from safeclip.signals.neighbours import neighbour_agreement
+from safeclip.split import first_share, fit_mixture, risk_of, safest, share_at, upper_posterior
+
+
+class SafeClip:
+    def __init__(self, config: RunConfig, pairs: int, dim: int):
+        own = config.safeclip
+        self.config, self.own, self.pairs = config, own, pairs
+        self.before = own.warmup_epochs + own.align_epochs
+        size = own.pool_size if own.pool_size is not None else round(own.pool_share * pairs)
+        self.pools = {"image": Pool(size, dim), "text": Pool(size, dim)}
+        two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
+        # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
+        self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
+        self.safe = np.zeros(pairs, bool)
+        self.groups: np.ndarray | None = None
+        self.share_first: float | None = None
+        self.steps: dict[str, int] = {}
+        self.running = _Running(pairs, dim, keep="neighbours" in own.risk) if own.scoring == "running" else None
+
+    def begin_epoch(self, epoch: int, tools: Tools) -> None:
+        if epoch <= self.before:
+            return
+        scores = self.running.embeddings() if self.running is not None else tools.embed()
+        self._split(epoch, scores, tools)
+
+    def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
+        config, own, optim, uids = self.config, self.own, self.config.optim, np.flatnonzero(usable)
+        steps = count_steps(len(uids), optim.batch_size)
+        unimodal_rate = optim.unimodal_rate or optim.rate
+        if epoch <= own.warmup_epochs:
+            schedule = Schedule(unimodal_rate, own.warmup_epochs * steps)
+            return Epoch(
+                "warmup", plan(config.seed, epoch, {"unimodal": uids}, optim.batch_size), {"unimodal": schedule}
+            )
+        if epoch <= self.before:
+            rate = own.align_rate or own.align_travel / (own.align_epochs * steps)
+            schedule = Schedule(min(rate, optim.rate), own.align_epochs * steps, constant=True)
+            return Epoch("align", plan(config.seed, epoch, {"clip": uids}, optim.batch_size), {"clip": schedule})
+        sides = {"unimodal": np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
+        schedules = {
+            "unimodal": Schedule(unimodal_rate, self.steps["unimodal"]),
+            "clip": Schedule(optim.rate, self.steps["clip"]),
+        }
+        return Epoch("defend", plan(config.seed, epoch, sides, optim.batch_size, own.order), schedules)
+
+    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+        if objective == "clip":
+            return clip_objective_loss(image, text, scale)
+        of_image = unimodal_loss(image[1], self.pools["image"].nearest(image[0]), scale)
+        of_text = unimodal_loss(text[1], self.pools["text"].nearest(text[0]), scale)
+        return (of_image + of_text) / 2
+
+    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
+        if objective == "unimodal":
+            self.pools["image"].enqueue(image[0])
+            self.pools["text"].enqueue(text[0])
+        if self.running is not None:
+            self.running.update(uids, image, text)
+
+    def _split(self, epoch: int, scores: Embeddings, tools: Tools) -> None:
+        """Renew `safe` from scores of the model as it stands (DESIGN 4.3, 4.4)."""
+        own, t = self.own, epoch - self.before - 1
+        usable = np.flatnonzero(tools.usable)
+        cosine = scores.cosine.numpy()[usable]
+        mixture = fit_mixture(cosine, own.fit)
+        if ("copies" in own.veto or "neighbours" in own.risk) and self.groups is None:
+            self.groups = copy_groups(tools.hashes())
+        signals = {"cosine": cosine}
+        if "neighbours" in own.risk:
+            signals["neighbours"] = neighbour_agreement(
+                scores.image[usable], scores.text[usable], k=own.neighbours, groups_N=self.groups[usable]
+            )
+        allowed = np.ones(len(usable), bool)
+        if "copies" in own.veto:
+            allowed = occurrences(self.groups[usable]) <= own.copies_allowed
+        risk = risk_of({name: signals[name] for name in own.risk})
+        clamped = False
+        if self.share_first is None:
+            if own.share_first is not None:
+                self.share_first = own.share_first
+            else:
+                self.share_first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
+                if clamped:
+                    tools.note(f"first safe share clamped to {self.share_first:.3f} (safeclip.share_min..share_max)")
+        share = share_at(t, self.share_first, own.growth, own.share_cap)
+        safe = safest(risk, share, allowed)
+        if not self.steps:
+            self.steps = self._phase_steps(len(usable), int(allowed.sum()))
+        self.safe = np.zeros(self.pairs, bool)
+        self.safe[usable[safe]] = True
+        record: dict[str, Any] = {
+            "epoch": epoch,
+            "cut": float(cosine[safe].min()),
+            "safe_share": float(safe.mean()),
+            "safe_count": int(safe.sum()),
+            "means": mixture.means,
+            "variances": mixture.variances,
+            "weights": mixture.weights,
+            "iterations": mixture.iterations,
+            "clamped": clamped,
+            "vetoed": int((~allowed).sum()),
+        }
+        columns = {
+            "uid": usable,
+            "similarity": cosine,
+            "p_safe": upper_posterior(mixture, cosine).astype(np.float32),
+            "safe": safe,
+        }
+        columns |= {"risk": risk.astype(np.float32)} | {
+            k: v.astype(np.float32) for k, v in signals.items() if k != "cosine"
+        }
+        tools.record_split(record, columns)
+
+    def _phase_steps(self, pairs: int, allowed: int) -> dict[str, int]:
+        """Steps of each objective over all defended epochs, growth, cap and veto counted."""
+        assert self.share_first is not None
+        steps = {"clip": 0, "unimodal": 0}
+        for t in range(self.config.epochs - self.before):
+            safe = min(round(share_at(t, self.share_first, self.own.growth, self.own.share_cap) * pairs), allowed)
+            steps["clip"] += count_steps(safe, self.config.optim.batch_size)
+            steps["unimodal"] += count_steps(pairs - safe, self.config.optim.batch_size)
+        return steps
+
+    def state_dict(self) -> State:
+        state = State({"safe": torch.from_numpy(self.safe)}, {"share_first": self.share_first, "steps": self.steps})
+        if self.groups is not None:
+            state.tensors["groups"] = torch.from_numpy(self.groups)
+        parts: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
+        if self.running is not None:
+            parts["running"] = self.running
+        for name, part in parts.items():
+            state.tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        self.safe = state.tensors["safe"].numpy().astype(bool)
+        self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
+        self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])
+        for name, pool in self.pools.items():
+            pool.load_state_dict(_under(state.tensors, f"pool.{name}."))
+        if self.running is not None:
+            self.running.load_state_dict(_under(state.tensors, "running."))
+
+
+class _Running:
+    """Scores from the training steps: a pair's cosine, mean of its views, as the step that last saw it computed it.
+
+    keep: the embeddings too, for signals that compare pairs (mean of the views, unit length, float16).
+    """
+
+    def __init__(self, pairs: int, dim: int, keep: bool):
+        self.cosine = torch.zeros(pairs)
+        self.image = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
+        self.text = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
+
+    def update(self, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
+        rows = torch.from_numpy(uids)
+        self.cosine[rows] = (
+            torch.stack([(i * t).sum(1) for i, t in zip(image, text, strict=True)]).mean(0).float().cpu()
+        )
+        if len(self.image):
+            self.image[rows] = torch.nn.functional.normalize(torch.stack(image).mean(0), dim=1).half().cpu()
+            self.text[rows] = torch.nn.functional.normalize(torch.stack(text).mean(0), dim=1).half().cpu()
+
+    def embeddings(self) -> Embeddings:
+        return Embeddings(self.image.float(), self.text.float(), self.cosine)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"cosine": self.cosine, "image": self.image, "text": self.text}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.cosine, self.image, self.text = state["cosine"], state["image"], state["text"]
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

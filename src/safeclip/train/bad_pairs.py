@@ -1,0 +1,64 @@
+"""Pairs that cannot be used: counted, listed in RUN/bad_pairs.parquet with the reason, left out of the next plan.
+
+A plan in progress keeps its batches: pairs found bad during an epoch leave at its end, so that a resumed epoch has the same plan.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safeclip.errors import RunError
+
+
+class BadPairs:
+    """usable: bool (N,), the pairs to plan with."""
+
+    def __init__(self, file: Path, pairs: int, max_share: float):
+        self.file, self.max_share = file, max_share
+        self.usable = np.ones(pairs, bool)
+        self.reasons: dict[int, str] = {}
+
+    def add(self, found: list[tuple[int, str]]) -> None:
+        """Take note of (uid, reason). Raises RunError once more than `max_share` of the pairs are bad."""
+        new = {uid: reason for uid, reason in found if uid not in self.reasons}
+        if not new:
+            return
+        self.reasons |= new
+        self._write()
+        share = len(self.reasons) / len(self.usable)
+        if share > self.max_share:
+            uid, reason = next(iter(new.items()))
+            raise RunError(
+                f"{len(self.reasons)} of {len(self.usable)} pairs cannot be used, more than data.max_bad_share = {self.max_share}; "
+                f"{self.file} lists them (uid {uid}: {reason})"
+            )
+
+    def settle(self) -> None:
+        """Leave everything found so far out of the plans to come."""
+        self.usable[list(self.reasons)] = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reasons": {str(k): v for k, v in self.reasons.items()}, "out": np.flatnonzero(~self.usable).tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.reasons = {int(k): v for k, v in state["reasons"].items()}
+        self.usable[:] = True
+        self.usable[state["out"]] = False
+        if self.reasons:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.file.with_name(self.file.name + ".part")
+        rows = sorted(self.reasons.items())
+        pq.write_table(
+            pa.table({"uid": pa.array([u for u, _ in rows], pa.int64()), "reason": [r for _, r in rows]}), beside
+        )
+        os.replace(beside, self.file)

@@ -1,0 +1,58 @@
+"""How a run tells where it stands: a live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Bar:
+    """Progress of one run. Closing it is required; use it as a context."""
+
+    def __init__(self, title: str, stream: TextIO | None = None, quiet: bool = False, every_seconds: float = 15.0):
+        self.stream, self.quiet, self.title, self.every = stream or sys.stderr, quiet, title, every_seconds
+        self.console = Console(file=self.stream)
+        self.live: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[tail]}"),
+                TimeRemainingColumn(),
+            )
+            self.live = Progress(*columns, console=self.console, transient=True)
+            self.task = self.live.add_task(title, total=1.0, tail="")
+        self.started, self.spoke = time.monotonic(), 0.0
+
+    def __enter__(self) -> Bar:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def at(self, done: float, tail: str) -> None:
+        """done: share of the work, 0..1. tail: what to say of it."""
+        now = time.monotonic()
+        if self.live is not None:
+            self.live.update(self.task, completed=done, tail=tail)
+        elif not self.quiet and now - self.spoke >= self.every:
+            self.spoke = now
+            left = (now - self.started) * (1 - done) / done if done > 0.01 else float("nan")
+            remaining = f", {left:.0f} s left" if left == left else ""
+            print(f"{self.title}  {done:4.0%}  {tail}{remaining}", file=self.stream, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self.quiet:
+            return
+        if self.live is not None:
+            self.live.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=self.stream, flush=True)

@@ -1,0 +1,23 @@
+"""Learning rate of an objective, counted in its own steps of its own phase (DESIGN 4.6).
+
+    rate(i) = peak * (i + 1) / w                              i < w, the warm-up's steps
+    rate(i) = peak * (1 + cos(pi * (i - w + 1) / (n - w))) / 2   after it; zero at the last step
+
+The official code counts the absolute epoch's steps and so runs past its schedule's end (PAPER 1.4, fault 1).
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def rate_at(step: int, steps: int, peak: float, warmup_share: float, constant: bool = False) -> float:
+    """Rate of step `step` (from 0) of `steps`. Raises ValueError past the end."""
+    if not 0 <= step < steps:
+        raise ValueError(f"step {step} of a schedule of {steps} steps: a schedule never runs past its end")
+    if constant:
+        return peak
+    warmup = min(round(warmup_share * steps), steps - 1)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (1 + math.cos(math.pi * (step - warmup + 1) / (steps - warmup))) / 2

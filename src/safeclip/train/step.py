@@ -1,0 +1,91 @@
+"""One optimizer step: views through the towers, the method's loss, gradients, update.
+
+With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss of the whole batch: embeddings are cached without
+gradients, the loss is differentiated with respect to them, and each part runs again to carry that gradient into the towers
+(Gao et al. 2021, GradCache).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from safeclip.config import RunConfig
+from safeclip.data.image_views import colour
+from safeclip.data.loader import Inputs
+from safeclip.methods.base import Method
+from safeclip.model.build import MAX_LOGIT_SCALE, Clip, decay_groups
+from safeclip.model.precision import Precision, autocast
+
+
+class Stepper:
+    """Holds the optimizer; everything else is borrowed. Call it once a batch."""
+
+    def __init__(self, clip: Clip, method: Method, config: RunConfig, precision: Precision, device: torch.device):
+        self.clip, self.method, self.config, self.precision, self.device = clip, method, config, precision, device
+        optim = config.optim
+        self.parameters = [p for p in clip.net.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(clip.net, optim.weight_decay), lr=optim.rate, betas=optim.betas, eps=optim.eps, fused=True
+        )
+
+    def __call__(self, inputs: Inputs, rate: float) -> Tensor:
+        """Train on one batch at this rate. Returns the loss, a detached scalar still on the device."""
+        net, objective = self.clip.net, self.method.objectives[inputs.objective]
+        net.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        parts = [part for part in torch.arange(len(inputs.uids)).chunk(self.config.optim.accumulate) if len(part)]
+        if len(parts) == 1:
+            image, text = self._embed(inputs, parts[0], objective.grads)
+            loss = self.method.loss(inputs.objective, image, text, net.logit_scale.exp())
+            loss.backward()
+        else:
+            image, text, loss = self._in_parts(inputs, parts, objective.grads)
+        if self.config.optim.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.optim.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            net.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        self.method.observe(inputs.objective, inputs.uids, [e.detach() for e in image], [e.detach() for e in text])
+        return loss.detach()
+
+    def _in_parts(
+        self, inputs: Inputs, parts: list[Tensor], grads: tuple[bool, ...]
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        none = (False,) * len(grads)
+        cached = [self._embed(inputs, part, none) for part in parts]
+        image = [torch.cat([c[0][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
+        text = [torch.cat([c[1][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
+        loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
+        loss.backward()
+        for part in parts:
+            again = self._embed(inputs, part, grads)
+            pairs = [
+                (e, whole.grad[part])
+                for new, old in zip(again, (image, text), strict=True)
+                for e, whole in zip(new, old, strict=True)
+                if whole.grad is not None
+            ]
+            torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
+        return image, text, loss
+
+    def _embed(self, inputs: Inputs, rows: Tensor, grads: tuple[bool, ...]) -> tuple[list[Tensor], list[Tensor]]:
+        """A unit embedding (B, D) per view and modality."""
+        image, text = [], []
+        whole = len(rows) == len(inputs.uids)
+        for v, grad in enumerate(grads):
+            pictures, tokens = inputs.images[v], inputs.tokens[v]
+            draws = None if inputs.colour is None else inputs.colour[v]
+            if not whole:
+                pictures, tokens, draws = pictures[rows], tokens[rows], None if draws is None else draws[rows]
+            draws = None if draws is None else draws.to(self.device, non_blocking=True)
+            pixels = colour(
+                pictures.to(self.device, non_blocking=True), draws, self.config.views, self.clip.mean, self.clip.std
+            )
+            with torch.set_grad_enabled(grad), autocast(self.precision, self.device):
+                image.append(self.clip.net.encode_image(pixels))
+                text.append(self.clip.net.encode_text(tokens.to(self.device, non_blocking=True)))
+        return [F.normalize(e.float(), dim=1) for e in image], [F.normalize(e.float(), dim=1) for e in text]
