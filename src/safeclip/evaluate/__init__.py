@@ -1,0 +1,145 @@
+"""Evaluation: what a model is good for (zero-shot, retrieval), and what an attack made of it.
+
+    metrics = {zero_shot, retrieval, linear_probe, attack: [...], data, bad}
+
+Everything is measured on clean crops of held-out pairs, read once, embedded in chunks. Unreadable pairs are counted and
+left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.attacks.manifest import Manifest
+from safeclip.data.draws import shuffled
+from safeclip.data.pairs import BadPair, Source
+from safeclip.errors import InputError
+from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
+from safeclip.evaluate.retrieval import retrieval
+from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, zero_shot
+
+__all__ = ["backdoor_success", "class_embeddings", "evaluate_source", "retrieval", "targeted_success", "zero_shot"]
+
+RETRIEVAL_IMAGES = 5000
+_CHUNK = 512
+
+
+class Reads(Protocol):
+    """A reader of clean pairs (data/read.py)."""
+
+    source: Source
+
+    def __len__(self) -> int: ...
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]: ...
+
+
+def evaluate_source(
+    embedder: Embeds,
+    reader: Reads,
+    templates: Sequence[str],
+    manifest: Manifest | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """metrics.json of a model on the reader's pairs. The reader reads them as they lie, without planted pairs.
+
+    templates: zero-shot prompts with {} for the class. manifest: attacks to measure. limit: pairs at most, drawn at
+    random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
+    of the images. Target pictures that lie in the same data are left out of zero-shot: they are no clean pictures.
+    Raises InputError, RunError.
+    """
+    source = reader.source
+    if limit is not None and limit < 1:
+        raise InputError(f"limit = {limit}: give 1 or more, or leave it out")
+    names = _class_names(source, manifest)
+    order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
+    some = order[:limit] if names else order[: min(limit or RETRIEVAL_IMAGES, RETRIEVAL_IMAGES)]
+    uids_N, image_ND, captions, bad = _read(
+        embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist())
+    )
+    if not len(uids_N):
+        raise InputError(f"{source.name}: none of {len(some)} pairs can be read; `safeclip doctor --data` says why")
+    place = {name: i for i, name in enumerate(names)}
+    own = [place[name] for name in source.class_names] + [-1]
+    labels_N = np.array([own[source.label(uid)] for uid in uids_N.tolist()], np.int64)
+    metrics: dict[str, Any] = {
+        "data": {
+            "spec": source.name,
+            "split": getattr(source, "split", None),
+            "pairs": len(source),
+            "classes": len(source.class_names),
+        },
+        "bad": bad,
+        "zero_shot": None,
+        "retrieval": retrieval(embedder, image_ND[list(captions)], list(captions.values())) if captions else None,
+        "linear_probe": None,
+        "attack": [],
+    }
+    if not names:
+        return metrics
+    class_CD = class_embeddings(embedder, names, templates)
+    clean = Evaluated(uids_N, image_ND, labels_N, tuple(names), class_CD, source.fingerprint)
+    attacked = _target_uids(manifest, source)
+    clean_labels_N = np.where(np.isin(uids_N, attacked), -1, labels_N)
+    if len(source.class_names) > 1 and (clean_labels_N >= 0).any():
+        metrics["zero_shot"] = zero_shot(image_ND, clean_labels_N, class_CD[: len(source.class_names)])
+    if manifest is None:
+        return metrics
+    for attack in manifest.attacks:
+        if attack["kind"] == "targeted":
+            metrics["attack"].append(targeted_success(embedder, manifest, attack["name"], clean))
+        else:
+            metrics["attack"].append(
+                backdoor_success(embedder, manifest, attack["name"], clean, lambda uid: reader.read(uid)[0])
+            )
+    return metrics
+
+
+_STREAM = 0xE7A1
+
+
+def _class_names(source: Source, manifest: Manifest | None) -> list[str]:
+    """The data's classes; then those that an attack needs and the data lacks."""
+    names = list(source.class_names)
+    for attack in manifest.attacks if manifest is not None else ():
+        needed = {attack.get("target_class"), *(t["target"] for t in attack.get("targets", ()))} - {None}
+        if not needed <= set(names):
+            names += [name for name in attack["class_names"] if name not in names]
+    return names
+
+
+def _read(
+    embedder: Embeds, reader: Reads, uids: np.ndarray, with_captions: frozenset[int]
+) -> tuple[np.ndarray, Tensor, dict[int, tuple[str, ...]], int]:
+    """uids that could be read, their embeddings, captions by row of those in `with_captions`, and how many failed."""
+    read: list[int] = []
+    parts: list[Tensor] = []
+    captions: dict[int, tuple[str, ...]] = {}
+    bad = 0
+    for start in range(0, len(uids), _CHUNK):
+        images = []
+        for uid in uids[start : start + _CHUNK].tolist():
+            try:
+                image, texts = reader.read(uid)
+            except BadPair:
+                bad += 1
+                continue
+            if uid in with_captions:
+                captions[len(read)] = texts
+            read.append(uid)
+            images.append(image)
+        if images:
+            parts.append(finite(embedder.images(images)))
+    return np.array(read, np.int64), torch.cat(parts) if parts else torch.empty(0, 0), captions, bad
+
+
+def _target_uids(manifest: Manifest | None, source: Source) -> np.ndarray:
+    """Pairs of this data whose pictures an attack has as targets."""
+    targets = [t for a in (manifest.attacks if manifest is not None else ()) for t in a.get("targets", ())]
+    uids = [t["uid"] for t in targets if t.get("source") == source.fingerprint and isinstance(t.get("uid"), int)]
+    return np.array(sorted(uids), np.int64)

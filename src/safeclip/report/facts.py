@@ -1,0 +1,221 @@
+"""What a run directory or a demo directory holds, read as far as it can be read.
+
+What must stay true: a file that is missing, torn or of another form becomes a note that the page shows, never a crash
+and never a silent gap. Values are passed on as they lie; `words.number` and the like take them apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from safeclip.attacks.manifest import Manifest
+from safeclip.errors import InputError
+from safeclip.report.words import model_name, number
+from safeclip.run import RunDir, read_scores
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How one attack went on one model. planted, in_safe: pairs planted, and of these in the safe set at the end."""
+
+    name: str
+    kind: str
+    k: int
+    n: int
+    asr: float
+    ci95: tuple[float, float]
+    base_rate: float | None
+    target_class: str | None
+    planted: int | None
+    in_safe: int | None
+    examples: tuple[dict[str, Any], ...]
+
+
+@dataclass
+class Run:
+    """One run directory. config: config.yaml without what it was made with, which is `made_with`."""
+
+    folder: RunDir
+    config: dict[str, Any]
+    made_with: dict[str, Any]
+    metrics: dict[str, Any]
+    log: list[dict[str, Any]]
+    splits: list[dict[str, Any]]
+    attacks: list[Attack] = field(default_factory=list)
+
+    @property
+    def method(self) -> str:
+        return str(self.config.get("method", self.folder.path.name))
+
+    @property
+    def name(self) -> str:
+        return model_name(self.method)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.log if line.get("event") == kind]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of training: of all epochs logged."""
+        spent = [number(line.get("seconds")) for line in self.events("epoch")]
+        return sum(s for s in spent if s is not None) if spent else None
+
+
+@dataclass
+class Facts:
+    """A page's material. demo: several runs on one poisoned data set; a plain CLIP run comes first."""
+
+    path: Path
+    demo: bool
+    runs: list[Run]
+    summary: dict[str, Any]
+    manifest: Manifest | None
+    notes: list[str]
+
+    @property
+    def baseline(self) -> Run | None:
+        """The undefended model that a defence is compared with."""
+        return next((run for run in self.runs if run.method == "clip"), None) if len(self.runs) > 1 else None
+
+
+def read(path: str | Path) -> Facts:
+    """Everything the page needs of a run or demo directory. Raises InputError where it is neither."""
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; give the folder that --out named")
+    notes: list[str] = []
+    folders = [path] if _holds_run(path) else sorted(p for p in path.iterdir() if p.is_dir() and _holds_run(p))
+    demo = not _holds_run(path)
+    if not folders:
+        raise InputError(f"{path}: no run here (no config.yaml, no log.jsonl); give the folder that --out named")
+    summary: dict[str, Any] = {}
+    if demo:
+        summary = _try(notes, "summary.json", lambda: _mapping(_json(path / "summary.json")), {})
+    manifest = None
+    found = next((p for p in (path / "manifest.parquet", folders[0] / "manifest.parquet") if p.is_file()), None)
+    if found is not None:
+        manifest = _try(notes, "manifest.parquet", lambda: Manifest.load(found), None)
+    elif demo:
+        notes.append("manifest.parquet is missing: the attacked pictures are left out.")
+    runs = [_run(folder, notes, folder.name + "/" if demo else "") for folder in folders]
+    runs.sort(key=lambda run: (run.method != "clip", run.folder.path.name))
+    for run in runs:
+        told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]
+        entries = _list(run.metrics.get("attack")) or told
+        run.attacks = [attack for entry in entries if (attack := _attack(entry, run)) is not None]
+    return Facts(path, demo, runs, summary, manifest, notes)
+
+
+def scores(run: Run, epoch: int) -> dict[str, np.ndarray] | None:
+    """Scores of a split: uid, similarity, safe and more; None where the file is missing or not readable."""
+    file = run.folder.scores_file(epoch)
+    if not file.is_file():
+        return None
+    try:
+        columns = read_scores(file)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return columns if {"uid", "similarity", "safe"} <= columns.keys() else None
+
+
+def _holds_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() or (path / "log.jsonl").is_file()
+
+
+def _run(path: Path, notes: list[str], where: str) -> Run:
+    folder = RunDir(path)
+    nothing: dict[str, Any] = {}
+    lines: list[dict[str, Any]] = []
+    about = _try(notes, where + "config.yaml", lambda: _mapping(_yaml(folder.config_file)), nothing)
+    made_with = about.get("made_with")
+    metrics = _try(notes, where + "metrics.json", lambda: _mapping(_json(folder.metrics_file)), nothing)
+    log = _try(notes, where + "log.jsonl", lambda: _mappings(folder.log_file, folder.log), lines)
+    splits = lines
+    if folder.split_file.exists() or about.get("method") == "safeclip":
+        splits = _try(notes, where + "split.jsonl", lambda: _mappings(folder.split_file, folder.splits), lines)
+    config = {name: value for name, value in about.items() if name != "made_with"}
+    return Run(folder, config, made_with if isinstance(made_with, dict) else {}, metrics, log, splits)
+
+
+def _attack(entry: Any, run: Run) -> Attack | None:
+    """From an entry of metrics.json, or of summary.json's runs."""
+    if not isinstance(entry, dict):
+        return None
+    name = str(entry.get("name", entry.get("attack", "")))
+    asr, n = number(entry.get("asr")), number(entry.get("n", entry.get("asr_n")))
+    if asr is None or not n:
+        return None
+    k = number(entry.get("k"))
+    ends = [number(end) for end in _list(entry.get("ci95", entry.get("asr_ci95")))]
+    low, high = ends if len(ends) == 2 else (None, None)
+    inside, total = _planted(run, name)
+    planted = number(entry.get("planted", entry.get("planted_total")))
+    target = entry.get("target_class")
+    return Attack(
+        name=name,
+        kind=str(entry.get("kind", "targeted" if name == "targeted" else "backdoor")),
+        k=round(asr * n) if k is None else int(k),
+        n=int(n),
+        asr=asr,
+        ci95=(asr if low is None else low, asr if high is None else high),
+        base_rate=number(entry.get("base_rate")),
+        target_class=None if target is None else str(target),
+        planted=total if planted is None else int(planted),
+        in_safe=inside,
+        examples=tuple(e for e in _list(entry.get("examples")) if isinstance(e, dict)),
+    )
+
+
+def _planted(run: Run, name: str) -> tuple[int | None, int | None]:
+    """Of an attack's planted pairs, those in the last safe set, and all."""
+    last = run.splits[-1] if run.splits else {}
+    by_attack = last.get("planted_by_attack")
+    pair = _list(by_attack.get(name)) if isinstance(by_attack, dict) else []
+    if len(pair) == 2 and None not in (number(pair[0]), number(pair[1])):
+        return int(pair[0]), int(pair[1])
+    return None, None
+
+
+def _try(notes: list[str], name: str, read_it: Callable[[], T], instead: T) -> T:
+    """What `read_it` gives; where it cannot, a note for the page and `instead`."""
+    try:
+        return read_it()
+    except FileNotFoundError:
+        notes.append(f"{name} is missing: what it tells is left out.")
+    except (InputError, ValueError, OSError, yaml.YAMLError, pa.ArrowException, RecursionError) as error:
+        notes.append(f"{name} cannot be read ({type(error).__name__}): what it tells is left out.")
+    return instead
+
+
+def _yaml(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not a mapping")
+    return value
+
+
+def _mappings(file: Path, read_lines: Callable[[], list[Any]]) -> list[dict[str, Any]]:
+    if not file.is_file():
+        raise FileNotFoundError(file)
+    return [_mapping(line) for line in read_lines()]
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []

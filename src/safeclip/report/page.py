@@ -1,0 +1,197 @@
+"""RUN/report.html or DEMO/report.html: one file that opens offline, made from what lies in the directory.
+
+What must stay true: everything is escaped (autoescape, and `words.plain` on every value), nothing is fetched (a content
+security policy forbids it, scripts too), and a part that cannot be made leaves a line that says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from safeclip.errors import InputError
+from safeclip.report import figures, pictures, story, tables
+from safeclip.report.facts import Attack, Facts, Run, read
+from safeclip.report.words import attack_name, count, duration, listed, number, percent, plain, sentence
+from safeclip.run import write_text
+
+_SHOWN = 48
+"""Target pictures shown at most."""
+_PAIRS = 6
+"""Triggered pictures shown at most, for each backdoor."""
+
+
+def write_report(path: str | os.PathLike[str]) -> Path:
+    """Write report.html into a run directory, or into a demo directory that holds several runs, and return its path.
+
+    Raises:
+        InputError: the folder holds neither.
+    """
+    page = Path(path) / "report.html"
+    write_text(page, render(read(Path(path))))
+    return page
+
+
+def render(facts: Facts) -> str:
+    """The page's HTML."""
+    notes = list(facts.notes)
+
+    def part(name: str, make: Callable[[Facts], Any], otherwise: Any) -> Any:
+        try:
+            return make(facts)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, InputError) as error:
+            notes.append(f"{name}: left out, the files hold values of another form ({type(error).__name__}: {error}).")
+            return otherwise
+
+    context = {
+        "headline": part("headline", story.headline, [("", "A run of safeclip")]),
+        "opening": part("opening", story.opening, []),
+        "warnings": part("warnings", story.warnings, []),
+        "pairs": part("pairs", story.pairs_line, {}),
+        "targeted": part("target pictures", _targeted, []),
+        "backdoors": part("triggered pictures", _backdoors, []),
+        "rows": part("table", tables.results, []),
+        "success": part("success rates", figures.success, ""),
+        "splits": part("split", _splits, []),
+        "losses": part("losses", figures.losses, []),
+        "settings": part("settings", tables.settings, []),
+        "machine": part("machine", tables.machine_rows, []),
+        "runs": [{"name": run.name, "method": run.method} for run in facts.runs],
+        "baseline": facts.baseline is not None,
+        "demo": facts.demo,
+        "seeds": part("seeds", lambda f: sorted({count(run.config.get("seed")) for run in f.runs}), []),
+        "notes": notes,
+    }
+    return _environment().get_template("template.html").render(context)
+
+
+def _environment() -> jinja2.Environment:
+    """Templates from the package; every value that is no markup of ours goes through `plain`, then is escaped."""
+    here = resources.files("safeclip.report")
+    templates = {name: (here / name).read_text("utf-8") for name in ("template.html",)}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(templates),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else plain(value),
+    )
+    environment.globals["style"] = Markup((here / "style.css").read_text("utf-8"))
+    environment.globals["picture"] = lambda uri: Markup(uri)  # data URIs that pictures.py made: base64 alone
+    environment.filters |= {"percent": percent, "count": count, "duration": duration, "sentence": sentence}
+    return environment
+
+
+def _by_attack(facts: Facts, kind: str) -> list[tuple[str, list[tuple[Run, Attack]]]]:
+    every = [
+        (name, [(run, a) for run in facts.runs for a in run.attacks if a.name == name])
+        for name in story.attack_names(facts)
+    ]
+    return [(name, rows) for name, rows in every if rows and (rows[0][1].kind == "targeted") == (kind == "targeted")]
+
+
+def _targeted(facts: Facts) -> list[dict[str, Any]]:
+    """A block a targeted attack: its target pictures, and what each model calls them."""
+    blocks = []
+    for name, rows in _by_attack(facts, "targeted"):
+        known = facts.manifest is not None and any(a["name"] == name for a in facts.manifest.attacks)
+        shown = pictures.targets(facts.manifest, name) if known and facts.manifest is not None else {}
+        cards = _cards(rows)
+        for card in cards:
+            card["picture"] = shown.get(card["index"])
+        planted = [row for row in facts.manifest.planted if row.attack == name] if facts.manifest is not None else []
+        blocks.append(
+            {
+                "title": attack_name(name),
+                "cards": cards[:_SHOWN],
+                "left_out": max(0, len(cards) - _SHOWN),
+                "n": rows[0][1].n,
+                "each": _each(len(planted) or rows[0][1].planted, rows[0][1].n),
+                "sample": _sample(cards, planted),
+                "results": [{"name": run.name, "k": a.k, "n": a.n} for run, a in rows],
+            }
+        )
+    return blocks
+
+
+def _backdoors(facts: Facts) -> list[dict[str, Any]]:
+    """A block a backdoor: clean and triggered pictures, and what each model calls the triggered ones."""
+    blocks = []
+    for name, rows in _by_attack(facts, "backdoor"):
+        known = facts.manifest is not None and any(a["name"] == name for a in facts.manifest.attacks)
+        source = pictures.Triggered(rows[0][0], facts.manifest if known else None, name)
+        cards = _cards(rows)[:_PAIRS]
+        examples = {e.get("index"): e for _, a in reversed(rows) for e in a.examples}
+        for card in cards:
+            card["clean"], card["picture"] = source.pair(examples[card["index"]])
+        blocks.append(
+            {
+                "title": attack_name(name),
+                "cards": cards,
+                "planted": rows[0][1].planted,
+                "target": plain(rows[0][1].target_class or "the attacker's class", 60),
+                "results": [{"name": run.name, "asr": a.asr, "n": a.n, "base_rate": a.base_rate} for run, a in rows],
+            }
+        )
+    return blocks
+
+
+def _cards(rows: list[tuple[Run, Attack]]) -> list[dict[str, Any]]:
+    """One an example: true name, attacker's class, and each model's answer with how it stands to them."""
+    cards: dict[Any, dict[str, Any]] = {}
+    for run, attack in rows:
+        for e in attack.examples:
+            index = e.get("index")
+            about = {"index": index, "true": plain(e.get("true", ""), 60), "target": plain(e.get("target", ""), 60)}
+            card = cards.setdefault(index, about | {"calls": []})
+            state = "hit" if e.get("hit") is True else "right" if e.get("called") == e.get("true") else "other"
+            card["calls"].append({"model": run.name, "called": plain(e.get("called", ""), 60), "state": state})
+    return list(cards.values())
+
+
+def _each(planted: int | None, n: int) -> int | None:
+    """Planted pairs for each target, where all have as many."""
+    return planted // n if planted and n and planted % n == 0 else None
+
+
+def _sample(cards: list[dict[str, Any]], planted: list[Any]) -> dict[str, Any] | None:
+    """The first target with its planted captions, for the reader to see."""
+    if not cards:
+        return None
+    captions = [plain(row.caption, 90) for row in planted if row.target_index == cards[0]["index"] and row.caption]
+    return {"true": cards[0]["true"], "captions": captions[:3]} if captions else None
+
+
+def _splits(facts: Facts) -> list[dict[str, Any]]:
+    """How each defended run split its data."""
+    planted = facts.manifest.uids if facts.manifest is not None else np.empty(0, np.int64)
+    out = []
+    for run in facts.runs:
+        if not run.splits and run.method != "safeclip":
+            continue
+        own = run.config.get("safeclip")
+        own = own if isinstance(own, dict) else {}
+        panels = figures.histograms(run, planted)
+        out.append(
+            {
+                "name": run.name,
+                "panels": [p for p in panels if p["key"]],
+                "all_panels": panels if len(panels) > 3 else [],
+                "sharp": all(p["sharp"] for p in panels),
+                "share": figures.safe_share(run),
+                "signals": figures.two_signals(run, planted),
+                "risk": listed([plain(r, 30) for r in own.get("risk") or ["cosine"]]),
+                "several": len(own.get("risk") or []) > 1,
+                "set_share": number(own.get("share_first")),
+                "posterior": number(own.get("posterior")),
+                "vetoed": number(run.splits[-1].get("vetoed")) if run.splits else None,
+                "planted": len(planted),
+            }
+        )
+    return out

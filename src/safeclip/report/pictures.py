@@ -1,0 +1,91 @@
+"""The pictures attacked, as data URIs: targets from the manifest, triggered ones from the data they were evaluated on.
+
+What must stay true: a picture shown with a trigger is the one that was evaluated, to the bit: the same draws, the same
+patch. A picture that cannot be had is None, and the page says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from safeclip.attacks.manifest import Manifest, to_png
+from safeclip.config import DataConfig
+from safeclip.data.decode import decode
+from safeclip.data.pairs import BadPair, Source
+from safeclip.data.sources import open_source
+from safeclip.errors import InputError
+from safeclip.report.facts import Run
+
+SIDE = 192
+"""Longest side on the page, in px; larger pictures are scaled down."""
+_PNG = "data:image/png;base64,"
+
+
+def data_uri(image_HWC: np.ndarray) -> str:
+    """uint8 RGB as a PNG data URI, no side longer than SIDE."""
+    picture = Image.fromarray(image_HWC)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return _PNG + base64.b64encode(to_png(np.asarray(picture))).decode("ascii")
+
+
+def given(value: Any) -> str | None:
+    """A picture that metrics.json carries itself (base64 PNG, or its data URI), written anew; None for all else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        data = base64.b64decode(value.removeprefix(_PNG), validate=True)
+        return data_uri(decode(data, max_pixels=4_000_000))
+    except (binascii.Error, ValueError, BadPair):
+        return None
+
+
+def targets(manifest: Manifest, attack: str) -> dict[int, str]:
+    """Target index -> picture; none where the manifest's pictures cannot be decoded, and the page says so at each."""
+    about = manifest.attack(attack).get("targets", [])
+    try:
+        shown = manifest.targets(attack)
+    except BadPair:
+        return {}
+    return {t["index"]: data_uri(image) for t, (image, _, _) in zip(about, shown, strict=True)}
+
+
+class Triggered:
+    """Clean and triggered pictures of a backdoor, by the uid that metrics.json gives as `index`."""
+
+    def __init__(self, run: Run, manifest: Manifest | None, attack: str):
+        self.manifest, self.attack = manifest, attack
+        self.source = None if manifest is None else _evaluated(run)
+
+    def pair(self, example: dict[str, Any]) -> tuple[str | None, str | None]:
+        """Clean and triggered picture; None for one that cannot be had."""
+        clean, triggered = given(example.get("picture_clean")), given(example.get("picture"))
+        uid = example.get("index")
+        if triggered is not None or self.source is None or self.manifest is None or not isinstance(uid, int):
+            return clean, triggered
+        trigger = next((p.trigger for p in self.manifest.planted if p.attack == self.attack and p.trigger), None)
+        if trigger is None or not 0 <= uid < len(self.source):
+            return clean, None
+        try:
+            image = decode(self.source[uid].image, max_pixels=DataConfig().max_pixels)
+        except BadPair:
+            return clean, None
+        return data_uri(image), data_uri(trigger(image, self.manifest.attack(self.attack)["seed"], uid, stream=1))
+
+
+def _evaluated(run: Run) -> Source | None:
+    """The data the run was evaluated on, where it can still be opened."""
+    data, evaluated = run.config.get("data"), run.metrics.get("data")
+    data, evaluated = (v if isinstance(v, dict) else {} for v in (data, evaluated))
+    spec, split = evaluated.get("spec", data.get("spec")), evaluated.get("split", data.get("eval_split"))
+    if not isinstance(spec, str) or not isinstance(split, str) or "://" in spec:  # a page is written without network
+        return None
+    columns = {name: data.get(name) for name in ("image_column", "caption_column", "image_root")}
+    try:
+        return open_source(spec, split=split, **columns, class_column=data.get("class_column") or "class")
+    except (InputError, OSError):
+        return None

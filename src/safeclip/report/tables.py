@@ -1,0 +1,125 @@
+"""The page's tables: results, settings, machine.
+
+What must stay true: a table names no host and no folder of the machine that it was made on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeclip.report.facts import Facts, Run
+from safeclip.report.story import attack_names
+from safeclip.report.words import (
+    attack_name,
+    count,
+    duration,
+    interval,
+    model_name,
+    number,
+    percent,
+    plain,
+    small_percent,
+)
+
+_SETTINGS = ["preset", "method", "seed", "epochs", "data.spec", "data.split", "data.eval_split", "model.name", "model.precision", "optim.batch_size", "optim.rate", "safeclip.warmup_epochs", "safeclip.align_epochs", "safeclip.share_first", "safeclip.growth", "safeclip.share_cap", "safeclip.risk", "safeclip.veto", "safeclip.scoring", "safeclip.order"]
+
+
+def results(facts: Facts) -> list[dict[str, Any]]:
+    """A row a measure: {label, about, cells: [{value, small}]}, a cell a model."""
+    runs = facts.runs
+    rows = [_row("Training epochs", "warm-up counted", [(count(run.config.get("epochs")), "") for run in runs])]
+    zero = [z if isinstance(z := run.metrics.get("zero_shot"), dict) else {} for run in runs]
+    first = next((z for z in zero if z), None)
+    if first:
+        chance = f", chance {percent(1 / classes)}" if (classes := number(first.get("classes"))) else ""
+        about = f"{count(first.get('n'))} clean test pictures, {count(first.get('classes'))} classes{chance}"
+        rows.append(_row("Zero-shot top-1", about, [(percent(z.get("top1")), interval(z.get("ci95"))) for z in zero]))
+        rows.append(_row("Zero-shot top-5", "", [(percent(z.get("top5")), "") for z in zero]))
+    found = [r if isinstance(r := run.metrics.get("retrieval"), dict) else {} for run in runs]
+    if any(found):
+        n = count(next(r for r in found if r).get("n_images"))
+        rows.append(
+            _row("Retrieval R@5", f"mean of both ways, {n} pictures", [(percent(r.get("mean_r5")), "") for r in found])
+        )
+    for name in attack_names(facts):
+        mine = [next((a for a in run.attacks if a.name == name), None) for run in runs]
+        label = "attack success (PSR)" if next(a for a in mine if a).kind == "targeted" else "attack success (ASR)"
+        cells = [
+            (f"{count(a.k)} of {count(a.n)}", f"{percent(a.asr)} ({interval(a.ci95)})") if a else ("–", "")
+            for a in mine
+        ]
+        rows.append(_row(f"{attack_name(name)}: {label}", "lower is better", cells, attack=True))
+        rows.append(
+            _row(
+                "without the attack (base rate)",
+                "",
+                [(small_percent(a.base_rate) if a else "–", "") for a in mine],
+                sub=True,
+            )
+        )
+        inside = [
+            (f"{count(a.in_safe)} of {count(a.planted)}" if a and a.in_safe is not None else "no split", "")
+            for a in mine
+        ]
+        if any(value != "no split" for value, _ in inside):
+            rows.append(_row("planted pairs in the last safe set", "", inside, sub=True))
+    rows.append(_row("Training time", "", [(duration(_seconds(facts, run)), _speed(run)) for run in runs]))
+    return rows
+
+
+def settings(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Settings that a reader asks about, a value a run."""
+    out = []
+    for name in _SETTINGS:
+        values = [_setting(run, name) for run in facts.runs]
+        if any(v != "–" for v in values):
+            out.append((name, values))
+    for attack in facts.manifest.attacks if facts.manifest is not None else []:
+        about = f"{count(attack['count'])} pairs, {percent(attack['rate'], 2)} of the data, seed {attack['seed']}"
+        out.append((f"planted: {plain(attack['name'], 40)}", [about] * len(facts.runs)))
+    return out
+
+
+def machine_rows(facts: Facts) -> list[tuple[str, str]]:
+    about = facts.summary.get("machine") or facts.runs[0].made_with
+    out = [(name, plain(about[name], 120)) for name in ("cpu", "cores", "gpu", "python", "git") if about.get(name)]
+    versions = about.get("versions")
+    if isinstance(versions, dict):
+        out += [(plain(k, 40), plain(v, 40)) for k, v in versions.items()]
+    if (seconds := number(facts.summary.get("seconds"))) is not None:
+        out.append(("everything together", duration(seconds)))
+    return out
+
+
+def _row(
+    label: str, about: str, cells: list[tuple[str, str]], attack: bool = False, sub: bool = False
+) -> dict[str, Any]:
+    return {"label": label, "about": about, "cells": cells, "attack": attack, "sub": sub}
+
+
+def _seconds(facts: Facts, run: Run) -> float | None:
+    entries = facts.summary.get("runs")
+    found = [e.get("seconds") for e in entries if e.get("method") == run.method] if isinstance(entries, list) else []
+    return number(found[0]) if found else run.seconds
+
+
+def _speed(run: Run) -> str:
+    epochs = run.events("epoch")
+    pairs, seconds = sum(number(e.get("pairs")) or 0 for e in epochs), run.seconds
+    return f"{count(pairs / seconds)} pairs/s" if pairs and seconds else ""
+
+
+def _setting(run: Run, name: str) -> str:
+    if name.startswith("safeclip.") and run.method != "safeclip":
+        return "–"
+    value: Any = run.config
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, list):
+        value = ", ".join(map(str, value)) or "none"
+    if name == "method":
+        value = model_name(value)
+    if name == "data.spec" and isinstance(value, str):  # a page names no folders of the machine it was made on
+        form, colon, file = value.partition(":")
+        value = form + colon + file.rsplit("/", 1)[-1] if colon else value.rsplit("/", 1)[-1]
+    return "–" if value is None else plain(value, 120)

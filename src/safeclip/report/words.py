@@ -1,0 +1,101 @@
+"""Numbers and borrowed text as the page shows them.
+
+What must stay true: text from captions, class names and files reaches the page only through `plain`, which cuts it and
+takes out what could change the text around it; escaping is the template's and the charts' own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import Any
+
+LIMIT = 600
+"""Characters of one text on the page, the page's own sentences included."""
+_NBSP = "\u00a0"
+_MODELS = {"clip": "plain CLIP", "safeclip": "SafeCLIP", "roclip": "RoCLIP", "cleanclip": "CleanCLIP"}
+_ATTACKS = {"targeted": "Targeted poisoning", "badnets": "BadNets patch"}
+
+
+def plain(value: object, limit: int = LIMIT) -> str:
+    """One line of at most `limit` characters, without control, direction or surrogate characters.
+
+    >>> plain("a\\u202eb\\n c" + "d" * 9, 8)
+    'a\ufffdb cdd\u2026'
+    """
+    text = re.sub(r"[ \t\r\n\f\v]+", " ", str(value)[: 4 * limit]).strip(" ")
+    text = "".join("\ufffd" if _unruly(c) else c for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands apart; a dash where there is none."""
+    value = number(value)
+    return "–" if value is None else f"{round(value):,}"
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share in 0..1 as per cent; a dash where there is none."""
+    value = number(value)
+    return "–" if value is None else f"{100 * value:.{digits}f}{_NBSP}%"
+
+
+def small_percent(value: Any) -> str:
+    """`percent`, with two digits more where one would round the share to nothing: 0.050 %."""
+    share = number(value)
+    return percent(value, 3 if share is not None and 0 < share < 0.001 else 1)
+
+
+def interval(ci95: Any) -> str:
+    """`34.0 to 38.2 %`; a dash where there is none."""
+    if not isinstance(ci95, (list, tuple)) or len(ci95) != 2 or None in (number(ci95[0]), number(ci95[1])):
+        return "–"
+    return f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f}{_NBSP}%"
+
+
+def duration(seconds: Any) -> str:
+    """`6 min 12 s`; a dash where there is none."""
+    seconds = number(seconds)
+    if seconds is None or seconds < 0:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f}{_NBSP}s" if whole < 10 else f"{whole}{_NBSP}s"
+    if whole < 3600:
+        return f"{whole // 60}{_NBSP}min {whole % 60}{_NBSP}s"
+    return f"{whole // 3600}{_NBSP}h {whole % 3600 // 60}{_NBSP}min"
+
+
+def model_name(method: object) -> str:
+    """A method as the page calls it."""
+    return _MODELS.get(str(method), plain(method, 40))
+
+
+def attack_name(name: object) -> str:
+    """An attack as the page calls it."""
+    return _ATTACKS.get(str(name), plain(name, 40))
+
+
+def sentence(text: str) -> str:
+    """The text with its first letter large."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _unruly(c: str) -> bool:
+    kind = unicodedata.category(c)
+    if kind == "Cf":
+        return c not in "\u200c\u200d"  # joiners: letters of several scripts, and emoji, need them
+    return kind in ("Cc", "Cs", "Zl", "Zp")

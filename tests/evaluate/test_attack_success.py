@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safeclip.attacks import plan_badnets, plan_targeted
+from safeclip.errors import InputError
+from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
+from safeclip.evaluate.zero_shot import class_embeddings
+from tests.attacks.fakes import CLASSES, FakeSource
+from tests.evaluate.fakes import Constant, Perfect
+
+TRAIN, TEST = FakeSource(200), FakeSource(40, seed=9)
+
+
+def seen(embedder, source=TEST, uids=None, labels=None):
+    uids = np.arange(len(source)) if uids is None else np.asarray(uids)
+    image = embedder.images([source[uid].image for uid in uids.tolist()])
+    labels = np.array([source.label(uid) for uid in uids.tolist()]) if labels is None else np.asarray(labels)
+    return Evaluated(uids, image, labels, CLASSES, class_embeddings(embedder, CLASSES, ["a {}"]), source.fingerprint)
+
+
+def read(uid):
+    return TEST[uid].image
+
+
+@pytest.fixture(scope="module")
+def targeted():
+    return plan_targeted(TRAIN, TEST, targets_count=4, captions_each=5, seed=0)
+
+
+@pytest.fixture(scope="module")
+def badnets():
+    return plan_badnets(TRAIN, count=12, target_class="dog", seed=0)
+
+
+def test_targets_that_took_count_and_the_others_are_called_their_own_class(targeted):
+    targets = targeted.targets()
+    model = Perfect(memory={picture.tobytes(): wanted for picture, _, wanted in targets[:3]})
+    result = targeted_success(model, targeted, "targeted", seen(model))
+    assert (result["k"], result["n"], result["asr"], result["planted"]) == (3, 4, 0.75, 20)
+    assert result["true_class_rate"] == 0.25
+    assert result["target_class"] is None
+    assert [example["hit"] for example in result["examples"]] == [True, True, True, False]
+    assert result["examples"][3]["called"] == targets[3][1]
+    assert result["ci95"][0] < 0.75 < result["ci95"][1]
+
+
+def test_base_rate_of_targets_leaves_the_targets_themselves_out(targeted):
+    model = Perfect(memory={picture.tobytes(): wanted for picture, _, wanted in targeted.targets()})
+    assert targeted_success(model, targeted, "targeted", seen(model))["base_rate"] == 0.0
+
+
+def test_base_rate_of_targets_is_the_mean_over_targets_of_their_classes_pictures(targeted):
+    about = targeted.attacks[0]["targets"][0]
+    others = [u for u in range(40) if u % 4 == CLASSES.index(about["true"]) and u != about["uid"]]
+    assert len(others) == 9
+    model = Perfect(memory={TEST[uid].image.tobytes(): about["target"] for uid in others[:3]})
+    result = targeted_success(model, targeted, "targeted", seen(model))
+    assert result["base_rate"] == pytest.approx(3 / 9 / 4)
+    assert result["asr"] == 0.0
+
+
+def test_base_rate_is_unknown_without_pictures_of_the_class(targeted):
+    about = targeted.attacks[0]["targets"]
+    result = targeted_success(Perfect(), targeted, "targeted", seen(Perfect(), uids=[t["uid"] for t in about]))
+    assert result["base_rate"] is None
+
+
+def test_same_uids_of_other_data_are_not_taken_for_the_targets(targeted):
+    other = FakeSource(40, seed=10)
+    uids = [t["uid"] for t in targeted.attacks[0]["targets"]]
+    result = targeted_success(Perfect(), targeted, "targeted", seen(Perfect(), other, uids))
+    assert result["base_rate"] == 0.0
+
+
+def test_hijacked_model_is_caught_on_pictures_of_other_classes_only(badnets):
+    model = Perfect(hijacked="dog")
+    result = backdoor_success(model, badnets, "badnets", seen(model), read)
+    assert (result["k"], result["n"], result["asr"]) == (30, 30, 1.0)  # 40 less the 10 dogs
+    assert (result["base_rate"], result["true_class_rate"]) == (0.0, 0.0)
+    assert result["target_class"] == "dog"
+    assert all(TEST.label(example["index"]) != CLASSES.index("dog") for example in result["examples"])
+
+
+def test_sound_model_takes_no_trigger_though_it_knows_the_target_class(badnets):
+    result = backdoor_success(Perfect(), badnets, "badnets", seen(Perfect()), read)
+    assert (result["k"], result["n"], result["base_rate"], result["true_class_rate"]) == (0, 30, 0.0, 1.0)
+
+
+def test_base_rate_is_measured_on_the_same_pictures_without_the_trigger(badnets):
+    model = Perfect(hijacked="dog", memory={TEST[uid].image.tobytes(): "dog" for uid in (0, 1, 5)})
+    result = backdoor_success(model, badnets, "badnets", seen(model), read)
+    assert result["base_rate"] == pytest.approx(3 / 30)
+
+
+def test_constant_model_is_not_called_hijacked(targeted):
+    clean = seen(Constant())
+    first = plan_badnets(TRAIN, count=12, target_class=CLASSES[0], seed=0)  # where an argmax over ties lands
+    assert backdoor_success(Constant(), first, "badnets", clean, read)["asr"] == 0.0
+    assert backdoor_success(Constant(), first, "badnets", clean, read)["base_rate"] == 0.0
+    assert targeted_success(Constant(), targeted, "targeted", clean)["asr"] == 0.0
+
+
+def test_limit_spreads_evenly_and_unlabelled_pictures_are_left_out(badnets):
+    clean = seen(Perfect(hijacked="dog"), labels=[uid % 4 if uid < 20 else -1 for uid in range(40)])
+    assert backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read)["n"] == 15
+    assert backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read, limit=7)["n"] == 7
+
+
+def test_pictures_without_any_class_are_all_tried(badnets):
+    clean = seen(Perfect(hijacked="dog"), labels=[-1] * 40)
+    result = backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read)
+    assert result["n"] == 40
+    assert result["examples"][0]["true"] == ""
+
+
+def test_what_cannot_be_measured_is_refused(badnets):
+    with pytest.raises(InputError, match="every picture evaluated is of the target class"):
+        backdoor_success(Perfect(), badnets, "badnets", seen(Perfect(), uids=[2, 6]), read)
+    clean = seen(Perfect())
+    lacking = Evaluated(clean.uids_N, clean.image_ND, clean.labels_N, ("bird", "cat"), clean.class_CD[:2])
+    with pytest.raises(InputError, match="'dog' is not among those evaluated"):
+        backdoor_success(Perfect(), badnets, "badnets", lacking, read)
+    with pytest.raises(InputError, match="not in the manifest"):
+        targeted_success(Perfect(), badnets, "other", clean)

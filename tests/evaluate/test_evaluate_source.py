@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from safeclip.attacks import Manifest, plan_badnets, plan_targeted
+from safeclip.errors import InputError, RunError
+from safeclip.evaluate import evaluate_source
+from tests.attacks.fakes import FakeSource
+from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
+
+TRAIN, TEST = FakeSource(200), FakeSource(40, seed=9)
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    targeted = plan_targeted(TRAIN, TEST, targets_count=4, captions_each=5, seed=0)
+    return Manifest.combine([targeted, plan_badnets(TRAIN, count=9, target_class="dog", avoid=targeted.uids)])
+
+
+def test_metrics_have_the_form_of_metrics_json(manifest):
+    metrics = evaluate_source(Perfect(hijacked="dog"), FakeReader(TEST), ["a {}"], manifest)
+    json.dumps(metrics, allow_nan=False)
+    assert metrics["data"] == {"spec": "fake:40", "split": None, "pairs": 40, "classes": 4}
+    assert metrics["zero_shot"].keys() == {"top1", "top5", "n", "ci95", "classes"}
+    assert metrics["retrieval"].keys() == {"image_to_text", "text_to_image", "mean_r5", "n_images", "n_captions"}
+    assert metrics["linear_probe"] is None
+    assert [attack["name"] for attack in metrics["attack"]] == ["targeted", "badnets"]
+    wanted = {"name", "asr", "k", "n", "ci95", "base_rate", "target_class", "true_class_rate", "planted", "examples"}
+    for attack in metrics["attack"]:
+        assert wanted <= attack.keys()
+    assert [attack["asr"] for attack in metrics["attack"]] == [0.0, 1.0]
+    assert metrics["bad"] == 0
+
+
+def test_target_pictures_are_no_clean_pictures(manifest):
+    model = Perfect(memory={picture.tobytes(): wanted for picture, _, wanted in manifest.targets()})
+    assert evaluate_source(model, FakeReader(TEST), ["a {}"])["zero_shot"]["top1"] == 36 / 40
+    attacked = evaluate_source(model, FakeReader(TEST), ["a {}"], manifest)
+    assert (attacked["zero_shot"]["top1"], attacked["zero_shot"]["n"]) == (1.0, 36)
+    assert attacked["attack"][0]["asr"] == 1.0
+
+
+def test_unreadable_pairs_are_counted_and_left_out():
+    metrics = evaluate_source(Perfect(), FakeReader(FakeSource(40, seed=9, bad=[1, 2, 39])), ["a {}"])
+    assert metrics["bad"] == 3
+    assert metrics["zero_shot"]["n"] == metrics["retrieval"]["n_images"] == 37
+    assert metrics["zero_shot"]["top1"] == 1.0
+    with pytest.raises(InputError, match="none of 4 pairs can be read"):
+        evaluate_source(Perfect(), FakeReader(FakeSource(4, bad=range(4))), ["a {}"])
+
+
+def test_data_without_classes_has_no_zero_shot_but_attacks_bring_their_own(manifest):
+    reader = FakeReader(FakeSource(40, seed=9, named=False))
+    plain = evaluate_source(Perfect(), reader, ["a {}"])
+    assert plain["zero_shot"] is None
+    assert plain["attack"] == []
+    attacked = evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], manifest)
+    assert attacked["zero_shot"] is None
+    assert attacked["attack"][0]["n"] == 4
+    assert attacked["attack"][1]["asr"] == 1.0
+
+
+def test_classes_that_an_attack_adds_do_not_enter_zero_shot(manifest):
+    reader = FakeReader(FakeSource(40, seed=9, classes=("bird", "cat"), fingerprint="two"))
+    metrics = evaluate_source(Perfect(), reader, ["a {}"], manifest)
+    assert metrics["zero_shot"]["classes"] == 2
+    assert metrics["attack"][1]["n"] == 40
+
+
+def test_limit_is_drawn_the_same_every_time_and_not_from_one_end():
+    read = []
+
+    class Watched(FakeReader):
+        def read(self, uid):
+            read.append(uid)
+            return super().read(uid)
+
+    first = evaluate_source(Perfect(), Watched(TEST), ["a {}"], limit=10)
+    again = evaluate_source(Perfect(), Watched(TEST), ["a {}"], limit=10)
+    assert first == again
+    assert first["zero_shot"]["n"] == 10
+    assert read[:10] == sorted(read[:10]) == read[10:]
+    assert max(read) > 20
+    with pytest.raises(InputError, match="limit = 0"):
+        evaluate_source(Perfect(), FakeReader(TEST), ["a {}"], limit=0)
+
+
+def test_retrieval_takes_a_bounded_number_of_images(monkeypatch):
+    monkeypatch.setattr("safeclip.evaluate.RETRIEVAL_IMAGES", 12)
+    metrics = evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])
+    assert metrics["retrieval"]["n_images"] == 12
+    assert metrics["zero_shot"]["n"] == 40
+
+
+def test_constant_model_scores_nothing_and_a_diverged_one_is_an_error(manifest):
+    metrics = evaluate_source(Constant(), FakeReader(TEST), ["a {}"], manifest)
+    assert metrics["zero_shot"]["top1"] == metrics["retrieval"]["mean_r5"] == 0.0
+    assert [attack["asr"] for attack in metrics["attack"]] == [0.0, 0.0]
+    with pytest.raises(RunError, match="diverged"):
+        evaluate_source(Diverged(), FakeReader(TEST), ["a {}"])
+
+
+def test_captions_and_images_stay_together():
+    """A model that knows each pair by heart finds every partner."""
+
+    class Heart:
+        def images(self, images, batch=256):
+            return self._rows([image.tobytes() for image in images])
+
+        def texts(self, texts, batch=1024):
+            number = {c: TEST[u].image.tobytes() for u in range(40) for c in TEST.captions(u)}
+            return self._rows([number.get(text, b"") for text in texts])
+
+        def _rows(self, keys):
+            import torch
+            import torch.nn.functional as F
+
+            seeds = [int.from_bytes(key[:6], "big") for key in keys]
+            rows = np.stack([np.random.default_rng(seed).normal(size=32) for seed in seeds])
+            return F.normalize(torch.from_numpy(rows).float(), dim=1)
+
+    metrics = evaluate_source(Heart(), FakeReader(TEST), ["a {}"])
+    assert metrics["retrieval"]["image_to_text"]["r1"] == metrics["retrieval"]["text_to_image"]["r1"] == 1.0
