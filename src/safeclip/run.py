@@ -53,7 +53,9 @@ class RunDir:
         try:
             values = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.config_file}: not readable as YAML ({type(error).__name__}); restore it or start anew") from None
+            raise InputError(
+                f"{self.config_file}: not readable as YAML ({type(error).__name__}); restore it or start anew"
+            ) from None
         if not isinstance(values, dict):
             raise InputError(f"{self.config_file}: holds no settings; restore it or start anew")
         return from_dict(RunConfig, {k: v for k, v in values.items() if k != "made_with"})
@@ -138,7 +140,12 @@ def machine() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "unknown"
-    about: dict[str, Any] = {"python": platform.python_version(), "versions": versions, "cpu": _cpu_name(), "cores": os.cpu_count()}
+    about: dict[str, Any] = {
+        "python": platform.python_version(),
+        "versions": versions,
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+    }
     revision = _git_revision()
     if revision:
         about["git"] = revision

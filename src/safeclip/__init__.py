@@ -1,0 +1,51 @@
+"""safeclip: train CLIP on image-caption pairs that nobody has checked, so that planted pairs do not take.
+
+    from safeclip import train, evaluate, load_run
+    from safeclip.presets import preset
+
+    run = train(preset("emoji"), "runs/mine")
+    print(evaluate(run.path)["zero_shot"])
+
+The parts for other people's loops: `clip_loss`, `unimodal_loss`, `Pool`, `fit_mixture`, `neighbour_agreement`, `copy_groups`.
+Names are imported when first used, so that `import safeclip` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safeclip.config import RunConfig as RunConfig
+    from safeclip.evaluate.run import evaluate_run as evaluate
+    from safeclip.evaluate.run import load_run as load_run
+    from safeclip.model.pool import Pool as Pool
+    from safeclip.objective import clip_loss as clip_loss
+    from safeclip.objective import unimodal_loss as unimodal_loss
+    from safeclip.signals.copies import copy_groups as copy_groups
+    from safeclip.signals.neighbours import neighbour_agreement as neighbour_agreement
+    from safeclip.split import fit_mixture as fit_mixture
+    from safeclip.train.loop import train as train
+
+_HOME = {
+    "RunConfig": ("safeclip.config", "RunConfig"),
+    "Pool": ("safeclip.model.pool", "Pool"),
+    "clip_loss": ("safeclip.objective", "clip_loss"),
+    "copy_groups": ("safeclip.signals.copies", "copy_groups"),
+    "evaluate": ("safeclip.evaluate.run", "evaluate_run"),
+    "fit_mixture": ("safeclip.split", "fit_mixture"),
+    "load_run": ("safeclip.evaluate.run", "load_run"),
+    "neighbour_agreement": ("safeclip.signals.neighbours", "neighbour_agreement"),
+    "train": ("safeclip.train.loop", "train"),
+    "unimodal_loss": ("safeclip.objective", "unimodal_loss"),
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'safeclip' has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
