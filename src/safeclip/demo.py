@@ -27,7 +27,7 @@ from safeclip.run import RunDir, machine, write_json
 from safeclip.train.loop import train
 
 METHODS = ("clip", "safeclip")
-TARGETS, CAPTIONS_EACH, PATCHED = 16, 12, 120
+TARGETS, CAPTIONS_EACH, PATCHED, PATCH_PX = 16, 12, 120, 8
 
 
 def demo(
@@ -57,10 +57,16 @@ def demo(
 def plant(config: RunConfig, seed: int) -> Manifest:
     """Targeted poisoning of held-out pictures, and a BadNets patch, in the training split."""
     source = open_source(config.data.spec, split="train")
-    targets = open_source(config.data.spec, split=config.data.eval_split)
-    targeted = plan_targeted(source, targets, targets_count=TARGETS, captions_each=CAPTIONS_EACH, seed=seed)
-    patched = plan_badnets(source, count=PATCHED, seed=seed, avoid=targeted.uids)
+    targeted = plant_targeted(config, seed)
+    patched = plan_badnets(source, count=PATCHED, least=PATCH_PX, seed=seed, avoid=targeted.uids)
     return Manifest.combine([targeted, patched])
+
+
+def plant_targeted(config: RunConfig, seed: int) -> Manifest:
+    """Pictures of the evaluation split, each with captions of another class."""
+    source = open_source(config.data.spec, split="train")
+    targets = open_source(config.data.spec, split=config.data.eval_split)
+    return plan_targeted(source, targets, targets_count=TARGETS, captions_each=CAPTIONS_EACH, seed=seed)
 
 
 def summary(runs: list[Path], seconds: float) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class _Trainer:
         if self.manifest is not None:
             self.manifest.check(source)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory it has not written
         torch.manual_seed(config.seed)
         self.clip = build(config.model, seed=config.seed)
         self.clip.net.to(device, memory_format=torch.channels_last)
