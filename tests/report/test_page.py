@@ -75,6 +75,10 @@ def change(file, edit):
     file.write_text(json.dumps(value), "utf-8")
 
 
+def telling(page):
+    return [image for image in page.images if image["alt"].startswith("one target picture: ")]
+
+
 def attack_of(metrics, name):
     return next(a for a in metrics["attack"] if a["name"] == name)
 
@@ -92,7 +96,7 @@ def test_the_page_needs_nothing_but_itself(made):
 
 def test_numbers_are_those_of_the_files(made):
     page = page_of(made)
-    assert "16 of 16 planted targets hijacked plain CLIP. SafeCLIP: 0 of 16." in page.text
+    assert "16 of 16 attacked pictures fooled plain CLIP. SafeCLIP: 0 of 16." in page.text
     for method in ("clip", "safeclip"):
         metrics = json.loads((made / method / "metrics.json").read_text("utf-8"))
         zero, patch = metrics["zero_shot"], attack_of(metrics, "badnets")
@@ -172,13 +176,28 @@ def test_an_attack_that_did_not_plant_is_no_proof(tmp_path, count):
     page = page_of(make_demo(tmp_path / "demo", plain_hits=count))
     assert "Targeted poisoning did not plant" in page.text
     assert "this comparison proves nothing" in page.text
-    assert f"{count or 'None'} of 16 planted targets hijacked plain CLIP." in page.text
+    assert f"{count or 'None'} of 16 attacked pictures fooled plain CLIP." in page.text
+    assert not telling(page)
 
 
 def test_a_defence_that_let_the_attack_through_is_said_to(tmp_path):
     page = page_of(make_demo(tmp_path / "demo", safe_hits=5))
     assert "SafeCLIP: 5 of 16." in page.text
     assert "SafeCLIP did not hold against Targeted poisoning: 5 of 16" in page.text
+    assert not telling(page)
+
+
+def test_one_picture_that_fooled_plain_clip_alone_stands_at_the_top(tmp_path):
+    demo = make_demo(tmp_path / "demo", plain_hits=15, safe_hits=1, names=[f"thing {i}" for i in range(16)])
+    page = page_of(demo)
+    assert telling(page) == page.images[:1]
+    name = telling(page)[0]["alt"].removeprefix("one target picture: ")
+    called = {}
+    for method in ("clip", "safeclip"):
+        metrics = json.loads((demo / method / "metrics.json").read_text("utf-8"))
+        called[method] = next(e for e in attack_of(metrics, "targeted")["examples"] if e["true"] == name)
+    assert called["clip"]["hit"]
+    assert not called["safeclip"]["hit"]
 
 
 MISSING = [
@@ -245,7 +264,7 @@ def test_one_run(made, tmp_path):
     shutil.copytree(made / "safeclip", tmp_path / "run")
     shutil.copy(made / "manifest.parquet", tmp_path / "run" / "manifest.parquet")
     page = page_of(tmp_path / "run")
-    assert "None of 16 planted targets hijacked SafeCLIP." in page.text
+    assert "None of 16 attacked pictures fooled SafeCLIP." in page.text
     assert "There is no plain CLIP run beside this one" in page.text
     assert "How SafeCLIP told them apart" in page.text
 

@@ -47,16 +47,13 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
     key = {there[0], there[len(there) // 2], there[-1]}
     spread = np.linspace(0, len(there) - 1, min(len(there), _MOST_EPOCHS)).astype(int)
     some = {there[i] for i in spread.tolist()} | key
-    tables = {e: table for e in sorted(some) if (table := scores(run, e)) is not None}
-    every = [t["similarity"][np.isfinite(t["similarity"])] for t in tables.values()]
-    every = [values for values in every if len(values)]
-    if not every:
-        return []
-    low = float(min(np.quantile(values, 0.0005) for values in every))
-    high = float(max(np.quantile(values, 0.9995) for values in every))
     out = []
-    for epoch, table in tables.items():
+    for epoch in sorted(some):
+        table = scores(run, epoch)
+        if table is None or not np.isfinite(table["similarity"]).any():
+            continue
         similarity, safe = table["similarity"], table["safe"].astype(bool)
+        low, high = np.quantile(similarity[np.isfinite(similarity)], [0.0005, 0.9995]).tolist()
         mine = np.isin(table["uid"], planted)
         split = by_epoch[epoch]
         bound = similarity[safe].min() if safe.any() else np.inf
@@ -77,8 +74,8 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
 
 
 def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
-    """The first split seen by two signals: cosine and neighbour agreement; None where there was one signal."""
-    for split in run.splits[:1]:
+    """The last split seen by two signals: cosine and neighbour agreement; None where there was one signal."""
+    for split in run.splits[-1:]:
         epoch = number(split.get("epoch"))
         table = scores(run, int(epoch)) if epoch is not None else None
         if table is None or "neighbours" not in table:
@@ -111,7 +108,7 @@ def safe_share(run: Run) -> Markup:
         told = [s for s in splits if name in (s.get("planted_by_attack") or {})]
         own = [(float(s["epoch"]), s["planted_by_attack"][name]) for s in told]
         inside, total = own[-1][1]
-        label = f"{name} {count(inside)} of {count(total)}"
+        label = f"{attack_name(name)} {count(inside)} of {count(total)}"
         lines.append(charts.Line(label, f"attack dash{i}", [(e, a / b) for e, (a, b) in own if b]))
     title = "Share of all pairs and of the planted pairs in the safe set, by epoch"
     return charts.line_chart(lines, title=title, x_label="epoch", percent=True, y_range=(0.0, 1.0))

@@ -50,12 +50,14 @@ def render(facts: Facts) -> str:
             notes.append(f"{name}: left out, the files hold values of another form ({type(error).__name__}: {error}).")
             return otherwise
 
+    targeted = part("target pictures", _targeted, [])
     context = {
         "headline": part("headline", story.headline, [("", "A run of safeclip")]),
         "opening": part("opening", story.opening, []),
         "warnings": part("warnings", story.warnings, []),
         "pairs": part("pairs", story.pairs_line, {}),
-        "targeted": part("target pictures", _targeted, []),
+        "targeted": targeted,
+        "shown": next((block for block in targeted if block["telling"]), None),
         "backdoors": part("triggered pictures", _backdoors, []),
         "rows": part("table", tables.results, []),
         "success": part("success rates", figures.success, ""),
@@ -105,6 +107,7 @@ def _targeted(facts: Facts) -> list[dict[str, Any]]:
         cards = _cards(rows)
         for card in cards:
             card["picture"] = shown.get(card["index"])
+        telling = _telling(facts, rows, cards)
         planted = [row for row in facts.manifest.planted if row.attack == name] if facts.manifest is not None else []
         blocks.append(
             {
@@ -113,7 +116,9 @@ def _targeted(facts: Facts) -> list[dict[str, Any]]:
                 "left_out": max(0, len(cards) - _SHOWN),
                 "n": rows[0][1].n,
                 "each": _each(len(planted) or rows[0][1].planted, rows[0][1].n),
-                "sample": _sample(cards, planted),
+                "telling": telling,
+                "captions": _captions(telling or cards[0], planted) if cards else [],
+                "sample": telling or cards[0] if cards else None,
                 "results": [{"name": run.name, "k": a.k, "n": a.n} for run, a in rows],
             }
         )
@@ -160,12 +165,23 @@ def _each(planted: int | None, n: int) -> int | None:
     return planted // n if planted and n and planted % n == 0 else None
 
 
-def _sample(cards: list[dict[str, Any]], planted: list[Any]) -> dict[str, Any] | None:
-    """The first target with its planted captions, for the reader to see."""
-    if not cards:
+def _telling(facts: Facts, rows: list[tuple[Run, Attack]], cards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """One target for the top of the page, to show the result at a glance: it fooled plain CLIP and not the defended
+    models. None where the attack did not take or a defence did not hold: one picture would then say too much.
+    """
+    if facts.baseline is None or not story.took(rows[0][1]) or not all(story.held(a) for _, a in rows[1:]):
         return None
-    captions = [plain(row.caption, 90) for row in planted if row.target_index == cards[0]["index"] and row.caption]
-    return {"true": cards[0]["true"], "captions": captions[:3]} if captions else None
+    states = [[call["state"] for call in card["calls"]] for card in cards]
+    for wanted in ("right", "other"):
+        for card, (first, *others) in zip(cards, states, strict=True):
+            if card["picture"] and first == "hit" and others and set(others) == {wanted}:
+                return card
+    return None
+
+
+def _captions(card: dict[str, Any], planted: list[Any]) -> list[str]:
+    """Captions that the card's picture was planted with, three at most."""
+    return [plain(row.caption, 90) for row in planted if row.target_index == card["index"] and row.caption][:3]
 
 
 def _splits(facts: Facts) -> list[dict[str, Any]]:

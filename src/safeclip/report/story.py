@@ -33,10 +33,10 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
     rows = [(run, attack) for run in facts.runs if (attack := _of(run, main)) is not None]
     (first, attack), rest = rows[0], rows[1:]
     if attack.kind == "targeted":
-        text = f"{_k(attack)} of {attack.n} planted targets hijacked {first.name}."
-        tail = [f"{sentence(run.name)}: {a.k} of {a.n}." for run, a in rest]
+        text = f"{_k(attack)} of {count(attack.n)} attacked pictures fooled {first.name}."
+        tail = [f"{sentence(run.name)}: {a.k} of {count(a.n)}." for run, a in rest]
     else:
-        text = f"A planted trigger hijacked {first.name} on {percent(attack.asr)} of pictures."
+        text = f"A planted trigger fooled {first.name} on {percent(attack.asr)} of pictures."
         tail = [f"{sentence(run.name)}: {percent(a.asr)}." for run, a in rest]
     tones = ["attack" if not held(a) else "held" if i and took(attack) else "" for i, (_, a) in enumerate(rows)]
     return list(zip(tones, [text, *tail], strict=True))
@@ -50,18 +50,22 @@ def opening(facts: Facts) -> list[str]:
         rows = [(run, attack) for run in facts.runs if (attack := _of(run, name)) is not None]
         if name == main or not rows:
             continue
-        each = listed([f"by {run.name} {percent(a.asr)} of the time" for run, a in rows])
-        wanted = f"“{plain(rows[0][1].target_class, 40)}”" if rows[0][1].target_class else "the attacker's class"
-        out.append(f"With the {attack_name(name)} on it, a picture is called {wanted} {each}.")
+        (first, attack), *rest = rows
+        wanted = f"“{plain(attack.target_class, 40)}”" if attack.target_class else "what the attacker wants"
+        calls = [f"{first.name} calls {percent(attack.asr)} of pictures {wanted}"]
+        calls += [f"{run.name} {percent(a.asr)}" for run, a in rest]
+        how = f"With the {attack_name(name)} on them" if attack.kind == "backdoor" else f"Under {attack_name(name)}"
+        out.append(f"{how}, {listed(calls)}.")
     base = facts.baseline
     top = {id(run): number(_zero_shot(run).get("top1")) for run in facts.runs}
     if base is not None and top[id(base)]:
         for run in facts.runs:
             mine, theirs = top[id(run)], top[id(base)]
             if run is not base and mine is not None and theirs:
+                cost = ": that is what the defence costs" if mine < theirs else ""
                 out.append(
-                    f"On clean test pictures {run.name} gets {percent(mine)} right at its first guess, {base.name} "
-                    f"{percent(theirs)} (a ratio of {mine / theirs:.2f})."
+                    f"On clean test pictures, {run.name} gets {percent(mine)} right at its first guess and {base.name} "
+                    f"{percent(theirs)}{cost}."
                 )
     return out
 
@@ -75,17 +79,17 @@ def warnings(facts: Facts) -> list[str]:
         if base is not None and attack is not None and not took(attack):
             clean = "" if attack.base_rate is None else f", and {percent(attack.base_rate)} without any attack"
             out.append(
-                f"{attack_name(name)} did not plant: {base.name} gives the attacker's answer for {attack.k} of "
-                f"{attack.n} pictures ({percent(attack.asr)}{clean}). A defence against an attack that fails anyway "
-                "shows nothing: this comparison proves nothing."
+                f"{attack_name(name)} did not plant: {base.name} gives the attacker's answer for {count(attack.k)} of "
+                f"{count(attack.n)} pictures ({percent(attack.asr)}{clean}). A defence against an attack that fails "
+                "anyway shows nothing: this comparison proves nothing."
             )
             continue
         for run in facts.runs:
             mine = _of(run, name)
             if run is not base and mine is not None and base is not None and not held(mine):
                 out.append(
-                    f"{sentence(run.name)} did not hold against {attack_name(name)}: {mine.k} of {mine.n} pictures "
-                    f"({percent(mine.asr)}) still get the attacker's answer."
+                    f"{sentence(run.name)} did not hold against {attack_name(name)}: {count(mine.k)} of "
+                    f"{count(mine.n)} pictures ({percent(mine.asr)}) still get the attacker's answer."
                 )
     epochs = {_epochs(run) for run in facts.runs}
     if len(epochs) > 1:

@@ -21,7 +21,28 @@ from safeclip.report.words import (
     small_percent,
 )
 
-_SETTINGS = ["preset", "method", "seed", "epochs", "data.spec", "data.split", "data.eval_split", "model.name", "model.precision", "optim.batch_size", "optim.rate", "safeclip.warmup_epochs", "safeclip.align_epochs", "safeclip.share_first", "safeclip.growth", "safeclip.share_cap", "safeclip.risk", "safeclip.veto", "safeclip.scoring", "safeclip.order"]
+_SETTINGS = [
+    "preset",
+    "method",
+    "seed",
+    "epochs",
+    "data.spec",
+    "data.split",
+    "data.eval_split",
+    "model.name",
+    "model.precision",
+    "optim.batch_size",
+    "optim.rate",
+    "safeclip.warmup_epochs",
+    "safeclip.align_epochs",
+    "safeclip.share_first",
+    "safeclip.growth",
+    "safeclip.share_cap",
+    "safeclip.risk",
+    "safeclip.veto",
+    "safeclip.scoring",
+    "safeclip.order",
+]
 
 
 def results(facts: Facts) -> list[dict[str, Any]]:
