@@ -6,18 +6,20 @@
     run = train(preset("emoji"), "runs/mine")
     print(evaluate(run.path)["zero_shot"])
 
-The parts for other people's loops: `clip_loss`, `unimodal_loss`, `Pool`, `fit_mixture`, `neighbour_agreement`, `copy_groups`.
-Names are imported when first used, so that `import safeclip` costs nothing.
+The parts for other people's loops: `clip_loss`, `unimodal_loss`, `Pool`, `fit_mixture`, `neighbour_agreement`,
+`copy_groups`. Names are imported when first used, so that `import safeclip` costs nothing.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safeclip.config import RunConfig as RunConfig
-    from safeclip.evaluate.run import evaluate_run as evaluate
+    from safeclip.evaluate.run import evaluate_run as evaluate  # noqa: F401
     from safeclip.evaluate.run import load_run as load_run
     from safeclip.model.pool import Pool as Pool
     from safeclip.objective import clip_loss as clip_loss
@@ -49,3 +51,14 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """Importing the folder `safeclip.train` must not hide the function `safeclip.train`, nor `evaluate` its own."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

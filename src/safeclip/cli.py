@@ -8,19 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
-import yaml
-
-from safeclip.config import RunConfig, override
+from safeclip.arguments import Verb, columns, data_config, parser, run_config
+from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
-from safeclip.presets import PRESETS, preset
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser(_VERBS).parse_args(arguments)
     try:
         result = options.verb(options)
     except InputError as error:
@@ -50,11 +47,17 @@ def demo(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
+    from safeclip.data.sources import open_source
     from safeclip.evaluate.run import evaluate_run
     from safeclip.report import write_report
+    from safeclip.run import RunDir
     from safeclip.train.loop import train as run_training
 
-    run = run_training(_config(options), options.out, resume=options.resume, quiet=options.quiet)
+    config = run_config(options)
+    data = RunDir(options.out).config().data if options.resume else config.data
+    if config.evaluate:  # a split that is not there is better known before training than after it
+        open_source(data.spec, split=data.eval_split, **columns(data))
+    run = run_training(config, options.out, resume=options.resume, quiet=options.quiet)
     config = run.config()
     metrics = evaluate_run(run.path) if config.evaluate else None
     write_report(run.path)
@@ -67,14 +70,15 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.attacks.targeted import plan_targeted
     from safeclip.data.sources import open_source
 
-    source = open_source(options.data, split=options.split)
+    data = data_config(options)
+    source = open_source(data.spec, split=data.split, **columns(data))
     if options.attack == "targeted":
-        targets = open_source(options.targets or options.data, split=options.targets_split)
+        targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
         manifest = plan_targeted(
-            source, targets, targets_count=options.count or 16, captions_each=options.captions, seed=options.seed
+            source, targets, targets_count=_given(options.count, 16), captions_each=options.captions, seed=options.seed
         )
     else:
-        count = None if options.rate is not None else options.count or 100
+        count = None if options.rate is not None else _given(options.count, 100)
         manifest = plan_badnets(
             source, count=count, rate=options.rate, target_class=options.target_class, seed=options.seed
         )
@@ -82,7 +86,7 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
     _say(
         options,
         f"{len(manifest.uids)} of {len(source)} pairs planted: {options.out}",
-        "train with --manifest to read them",
+        f"the data itself stays as it is; `safeclip train --manifest {options.out}` reads it with the planted pairs",
     )
     return {
         "manifest": str(options.out),
@@ -96,6 +100,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.evaluate.run import evaluate_model, evaluate_run, open_clip_model
 
     if options.run is not None:
+        if options.model or options.weights or options.set:
+            raise InputError("evaluate: --model, --weights and --set are for evaluating without a run; leave them out")
         metrics = evaluate_run(
             options.run,
             data=options.data,
@@ -107,10 +113,9 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     else:
         if options.model is None or options.data is None:
             raise InputError("evaluate: give a run's folder, or --model NAME --weights FILE --data SPEC")
-        config = override(RunConfig(), {"data.spec": options.data, "data.split": options.split or "test"})
         clip = open_clip_model(options.model, options.weights)
         metrics = evaluate_model(
-            clip, config.data, templates=config.templates, manifest=options.manifest, limit=options.limit
+            clip, data_config(options), templates=RunConfig().templates, manifest=options.manifest, limit=options.limit
         )
     _say(options, *_metric_lines(metrics))
     return metrics
@@ -136,55 +141,12 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
 def doctor(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.doctor import examine
 
-    result = examine(data=options.data, split=options.split, models=options.models)
+    data = data_config(options) if options.data is not None else None
+    result = examine(data=data, models=options.models)
     _say(options, *result["lines"])
     if result["broken"]:
         raise RunError("; ".join(result["broken"]))
     return result
-
-
-def _config(options: argparse.Namespace) -> RunConfig:
-    if options.resume:
-        given = [
-            f for f in ("preset", "data", "method", "epochs", "model", "manifest", "seed", "set") if getattr(options, f)
-        ]
-        if given:
-            raise InputError(
-                f"--{given[0]}: a resumed run keeps its own settings; leave it out, or start anew with another --out"
-            )
-        return RunConfig()
-    if not options.preset:
-        raise InputError(f"train: give --preset, one of {', '.join(PRESETS)}")
-    changes: dict[str, Any] = {}
-    for path, value in (
-        ("data.spec", options.data),
-        ("method", options.method),
-        ("epochs", options.epochs),
-        ("model.name", options.model),
-        ("manifest", options.manifest),
-        ("seed", options.seed),
-    ):
-        if value is not None:
-            changes[path] = value
-    for setting in options.set or []:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set {setting}: write it as name=value, as in --set safeclip.growth=0.02")
-        try:
-            changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {setting}: {value!r} is no YAML value") from None
-        if isinstance(changes[name], str) and _is_number(changes[name]):
-            changes[name] = float(changes[name])  # YAML reads 1e-4 as text
-    return override(preset(options.preset), changes)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _metric_lines(metrics: dict[str, Any] | None) -> list[str]:
@@ -193,9 +155,8 @@ def _metric_lines(metrics: dict[str, Any] | None) -> list[str]:
     lines = []
     if metrics["zero_shot"]:
         z = metrics["zero_shot"]
-        lines.append(
-            f"zero-shot over {z['classes']} classes: top-1 {z['top1']:.1%} (95 % {z['ci95'][0]:.1%} to {z['ci95'][1]:.1%}), top-5 {z['top5']:.1%}, n = {z['n']}"
-        )
+        top1 = f"top-1 {z['top1']:.1%} ({_interval(z['ci95'])})"
+        lines.append(f"zero-shot over {z['classes']} classes: {top1}, top-5 {z['top5']:.1%}, n = {z['n']}")
     if metrics["retrieval"]:
         r = metrics["retrieval"]
         for way in ("image_to_text", "text_to_image"):
@@ -205,10 +166,18 @@ def _metric_lines(metrics: dict[str, Any] | None) -> list[str]:
                 + f", n = {r['n_images']}"
             )
     for a in metrics["attack"]:
-        lines.append(
-            f"{a['name']}: attack success {a['k']} of {a['n']} = {a['asr']:.1%} (95 % {a['ci95'][0]:.1%} to {a['ci95'][1]:.1%}), base rate {a['base_rate']:.1%}"
-        )
+        base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
+        success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
+        lines.append(f"{a['name']}: {success}; without the attack (base rate) {base}")
     return lines
+
+
+def _interval(ci95: list[float]) -> str:
+    return f"95 % interval {ci95[0]:.1%} to {ci95[1]:.1%}"
+
+
+def _given(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
 
 
 def _say(options: argparse.Namespace, *lines: str) -> None:
@@ -224,97 +193,7 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="safeclip", description="Train CLIP on image-caption pairs that nobody has checked."
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-
-    def verb(name: str, call: Callable[[argparse.Namespace], dict[str, Any]], text: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=text, description=text)
-        sub.set_defaults(verb=call)
-        sub.add_argument("--json", action="store_true", help="print the result as one JSON object")
-        return sub
-
-    p = verb(
-        "demo",
-        demo,
-        "train plain CLIP and SafeCLIP on the embedded, poisoned pictures; write summary.json and report.html",
-    )
-    p.add_argument("--out", default="runs/demo", help="folder to write (default: runs/demo)")
-    p.add_argument("--seed", type=int, default=0, help="seed of attacks, weights and views (default: 0)")
-    p.add_argument("--epochs", type=int, help="epochs of each model (default: the preset's)")
-    p.add_argument("--quiet", action="store_true", help="no progress")
-
-    p = verb("train", train, "train a model on image-caption pairs")
-    p.add_argument("--out", required=True, help="run directory to write")
-    p.add_argument("--preset", help=f"settings to start from: {', '.join(PRESETS)}")
-    p.add_argument(
-        "--data",
-        help="data spec: a path or URL, or format:path (csv, tsv, parquet, wds, coco, vg, cc3m, hf, folder, emoji)",
-    )
-    p.add_argument("--method", help="clip or safeclip (default: the preset's)")
-    p.add_argument("--model", help="open_clip architecture (default: the preset's)")
-    p.add_argument("--epochs", type=int, help="passes over the data, warm-up counted")
-    p.add_argument("--seed", type=int, help="seed of weights, plan and views")
-    p.add_argument("--manifest", help="manifest of planted pairs, applied while reading")
-    p.add_argument(
-        "--set",
-        action="append",
-        metavar="NAME=VALUE",
-        help="any other setting of config.yaml, as in safeclip.growth=0.02; repeatable",
-    )
-    p.add_argument("--resume", action="store_true", help="go on with the run in --out from its newest checkpoint")
-    p.add_argument("--quiet", action="store_true", help="no progress")
-
-    p = verb("poison", poison, "plant an attack: write a manifest that training applies while reading")
-    p.add_argument("--out", required=True, help="manifest to write (.parquet)")
-    p.add_argument("--data", required=True, help="data spec of the pairs to poison")
-    p.add_argument("--attack", choices=("targeted", "badnets"), required=True)
-    p.add_argument("--split", default="train", help="split to poison (default: train)")
-    p.add_argument("--targets", help="targeted: data spec of the target pictures (default: --data)")
-    p.add_argument("--targets-split", default="test", help="targeted: split of the target pictures (default: test)")
-    p.add_argument("--count", type=int, help="targeted: target pictures (16); badnets: pairs (100)")
-    p.add_argument("--captions", type=int, default=12, help="targeted: planted pairs for each target (default: 12)")
-    p.add_argument("--rate", type=float, help="badnets: share of the pairs, instead of --count")
-    p.add_argument("--target-class", help="badnets: class that the trigger should give (default: drawn from the seed)")
-    p.add_argument("--seed", type=int, default=0)
-
-    p = verb("evaluate", evaluate, "zero-shot, retrieval and attack success of a run or of an open_clip checkpoint")
-    p.add_argument("run", nargs="?", help="run directory")
-    p.add_argument("--data", help="data spec (default: the run's)")
-    p.add_argument("--split", help="split (default: the run's data.eval_split, or test)")
-    p.add_argument("--manifest", help="manifest of planted pairs (default: the run's)")
-    p.add_argument("--checkpoint", help="as in epoch-007 (default: the newest)")
-    p.add_argument("--model", help="open_clip architecture, without a run")
-    p.add_argument("--weights", help="its checkpoint file")
-    p.add_argument("--limit", type=int, help="pairs to evaluate at most")
-
-    p = verb("report", report, "write the page of a run or of a demo")
-    p.add_argument("run", help="run or demo directory")
-
-    p = verb("export", export, "write a run's model for other programs")
-    p.add_argument("run", help="run directory")
-    p.add_argument("--out", required=True, help="folder to write")
-    p.add_argument("--form", choices=("open_clip", "transformers", "safetensors"), default="open_clip")
-    p.add_argument("--checkpoint", help="as in epoch-007 (default: the newest)")
-
-    p = verb("doctor", doctor, "what is wrong with this machine or this data")
-    p.add_argument("--data", help="data spec to look through")
-    p.add_argument("--split", default="train")
-    p.add_argument("--models", action="store_true", help="list every architecture")
-    return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"safeclip {version('safeclip')}"
-    except PackageNotFoundError:
-        return "safeclip (not installed)"
-
+_VERBS: dict[str, Verb] = {verb.__name__: verb for verb in (demo, train, poison, evaluate, report, export, doctor)}
 
 if __name__ == "__main__":
     sys.exit(main())

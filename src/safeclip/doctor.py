@@ -1,4 +1,4 @@
-"""What is wrong with this machine or this data, in a few lines, before a long run finds out."""
+"""What this machine trains on, and what is wrong with a data set, in a few lines, before a long run finds out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from safeclip.run import machine
 SAMPLE = 200
 
 
-def examine(*, data: str | None = None, split: str = "train", models: bool = False) -> dict[str, Any]:
-    """{"lines": for a person, "machine", "data", "broken": what must be mended}. Raises InputError where the data cannot be opened."""
+def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str, Any]:
+    """{"lines": for a person, "machine", "device", "precision", "data", "broken": what must be mended}.
+
+    Raises InputError where the data cannot be opened.
+    """
     if models:
         return {"lines": architectures(), "models": architectures(), "broken": []}
     about = machine()
@@ -36,14 +39,15 @@ def examine(*, data: str | None = None, split: str = "train", models: bool = Fal
     broken: list[str] = []
     found: dict[str, Any] | None = None
     if data is not None:
-        found = _look_through(data, split)
-        lines += [f"{data} ({split}): {found['pairs']} pairs, {found['classes']} classes"]
-        lines += [
-            f"  of {found['looked_at']} looked at: {found['bad']} unusable, median picture {found['median_side']} px, {found['mean_captions']:.1f} captions a pair"
-        ]
-        lines += [f"  uid {uid}: {reason}" for uid, reason in found["reasons"][:5]]
-        if found["bad"] == found["looked_at"]:
-            broken.append(f"{data}: none of {found['looked_at']} pairs looked at can be used")
+        found = _look_through(data)
+        lines += _data_lines(data, found)
+        if found["bad"] > data.max_bad_share * found["looked_at"]:
+            broken.append(
+                f"{data.spec}: {found['bad']} of {found['looked_at']} pairs looked at cannot be used; "
+                f"a run stops above data.max_bad_share = {data.max_bad_share}"
+            )
+        else:
+            lines.append("nothing found that would stop a run")
     return {
         "lines": lines,
         "machine": about,
@@ -54,10 +58,31 @@ def examine(*, data: str | None = None, split: str = "train", models: bool = Fal
     }
 
 
-def _look_through(data: str, split: str) -> dict[str, Any]:
-    source = open_source(data, split=split)
-    reader = Reader(source, DataConfig(spec=data, split=split))
-    sides, captions, reasons = [], [], []
+def _data_lines(data: DataConfig, found: dict[str, Any]) -> list[str]:
+    classes = f"{found['classes']} classes" if found["classes"] else "no classes (no zero-shot evaluation)"
+    lines = [f"{data.spec} (split {data.split}): {found['pairs']} pairs, {classes}"]
+    if found["not_downloaded"]:
+        lines.append(f"  {found['not_downloaded']} rows have no picture there and are not counted as pairs")
+    lines.append(f"  looked at {found['looked_at']}: {found['bad']} cannot be used")
+    if found["example"]:
+        lines.append(
+            f"  short side of the median picture {found['median_side']} px, "
+            f"{found['mean_captions']:.1f} captions a pair, as in {found['example']!r}"
+        )
+    return lines + [f"  uid {uid}: {reason}" for uid, reason in found["reasons"][:5]]
+
+
+def _look_through(data: DataConfig) -> dict[str, Any]:
+    source = open_source(
+        data.spec,
+        split=data.split,
+        image_column=data.image_column,
+        caption_column=data.caption_column,
+        class_column=data.class_column,
+        image_root=data.image_root,
+    )
+    reader = Reader(source, data)
+    sides, captions, reasons, example = [], [], [], ""
     uids = np.unique(np.linspace(0, len(source) - 1, min(SAMPLE, len(source))).astype(np.int64)).tolist()
     for uid in uids:
         try:
@@ -67,6 +92,7 @@ def _look_through(data: str, split: str) -> dict[str, Any]:
             continue
         sides.append(min(image.shape[:2]))
         captions.append(len(texts))
+        example = example or texts[0][:60]
     return {
         "pairs": len(source),
         "classes": len(source.class_names),
@@ -75,4 +101,6 @@ def _look_through(data: str, split: str) -> dict[str, Any]:
         "reasons": reasons,
         "median_side": int(np.median(sides)) if sides else 0,
         "mean_captions": float(np.mean(captions)) if captions else 0.0,
+        "example": example,
+        "not_downloaded": getattr(source, "not_downloaded", 0),
     }

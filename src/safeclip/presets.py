@@ -51,7 +51,7 @@ def small64() -> RunConfig:
 
 
 def cc3m_rn50() -> RunConfig:
-    """The paper's main run: RN50 on CC3M, 32 epochs, batch 512, 5 + 1 warm-up epochs, growth 1 % (PAPER 1.2)."""
+    """The paper's main run: RN50 on CC3M, 32 epochs, batch 512, 5 + 1 warm-up epochs, growth 1 %."""
     return RunConfig(
         preset="cc3m_rn50",
         templates=OPENAI_TEMPLATES,

@@ -1,0 +1,199 @@
+"""The command line: what each verb takes, and from arguments to a config. Nothing heavy is imported.
+
+What must stay true: every argument's help says what it stands for and what holds without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from safeclip.config import DataConfig, RunConfig, override
+from safeclip.errors import InputError
+from safeclip.presets import PRESETS, preset
+
+Verb = Callable[[argparse.Namespace], dict[str, Any]]
+_COLUMNS = ("image_column", "caption_column", "class_column", "image_root")
+_SPEC = "a path or URL, or format:path (csv, tsv, parquet, wds, coco, vg, cc3m, hf, folder, emoji)"
+
+
+def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
+    """calls: what runs each verb, by its name."""
+    top = argparse.ArgumentParser(
+        prog="safeclip",
+        description="Train CLIP on image-caption pairs that nobody has checked, so that planted pairs do not take.",
+        epilog="Start with `safeclip demo`; then `safeclip doctor --data SPEC` looks at your own pairs, and `safeclip "
+        "train --preset small64 --data SPEC --out runs/mine` trains on them. `safeclip VERB --help` says more.",
+    )
+    top.add_argument("--version", action="version", version=_version())
+    verbs = top.add_subparsers(required=True, metavar="VERB", title="verbs")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.set_defaults(verb=calls[name])
+        sub.add_argument("--json", action="store_true", help="print the result as one JSON object")
+        return sub
+
+    p = verb("demo", "train plain CLIP and SafeCLIP on the embedded, poisoned pictures; write a page that shows both")
+    p.add_argument("--out", metavar="DIR", default="runs/demo", help="folder to write (default: runs/demo)")
+    p.add_argument("--seed", type=int, default=0, help="seed of attacks, weights and views (default: 0)")
+    p.add_argument("--epochs", type=int, help="epochs of each model (default: the preset's)")
+    p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+
+    p = verb("train", "train a model on image-caption pairs, or go on with a run")
+    p.epilog = "presets:\n" + "\n".join(f"  {name:13} {_first_line(make)}" for name, make in PRESETS.items())
+    p.add_argument("--out", metavar="DIR", required=True, help="run directory to write")
+    p.add_argument("--preset", metavar="NAME", help="settings to start from; listed below")
+    p.add_argument("--data", metavar="SPEC", help=f"pairs to train on, instead of the preset's: {_SPEC}")
+    p.add_argument("--method", help="clip or safeclip (default: the preset's)")
+    p.add_argument("--model", metavar="NAME", help="open_clip architecture, as in ViT-B-32 (default: the preset's)")
+    p.add_argument("--epochs", type=int, help="passes over the data, warm-up counted (default: the preset's)")
+    p.add_argument("--seed", type=int, help="seed of weights, plan and views (default: 0)")
+    p.add_argument("--manifest", metavar="FILE", help="planted pairs to apply while reading, from `safeclip poison`")
+    _add_set(p, "any other setting, as in safeclip.growth=0.02; DIR/config.yaml lists them all")
+    p.add_argument("--resume", action="store_true", help="go on with the run in --out from its newest checkpoint")
+    p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+
+    p = verb("poison", "plan an attack on a data set: write a manifest that training applies while reading")
+    p.add_argument("--out", metavar="FILE", required=True, help="manifest to write (.parquet)")
+    p.add_argument("--data", metavar="SPEC", required=True, help=f"pairs to poison: {_SPEC}")
+    p.add_argument(
+        "--attack",
+        choices=("targeted", "badnets"),
+        required=True,
+        help="targeted: chosen pictures under captions of another class; badnets: a patch that stands for a class",
+    )
+    p.add_argument("--split", default="train", help="split to poison (default: train)")
+    p.add_argument(
+        "--targets", metavar="SPEC", help="targeted: data of the target pictures, with classes (default: --data)"
+    )
+    p.add_argument("--targets-split", metavar="SPLIT", default="test", help="targeted: their split (default: test)")
+    p.add_argument(
+        "--count", type=int, help="targeted: target pictures (default: 16); badnets: planted pairs (default: 100)"
+    )
+    p.add_argument("--captions", type=int, default=12, help="targeted: planted pairs for each target (default: 12)")
+    p.add_argument("--rate", type=float, help="badnets: share of the pairs, 0 to 1, instead of --count")
+    p.add_argument(
+        "--target-class",
+        metavar="CLASS",
+        help="badnets: class that the patch is to give (default: drawn from the seed)",
+    )
+    p.add_argument("--seed", type=int, default=0, help="seed of everything drawn (default: 0)")
+    _add_set(p, "how the data is read, as in data.image_column=photo")
+
+    p = verb("evaluate", "measure zero-shot, retrieval and attack success of a run, or of any open_clip checkpoint")
+    p.add_argument("run", nargs="?", metavar="RUN", help="run directory; its metrics.json is written anew")
+    p.add_argument("--data", metavar="SPEC", help="pairs to evaluate on (default: the run's)")
+    p.add_argument("--split", help="their split (default: the run's data.eval_split, or test)")
+    p.add_argument("--manifest", metavar="FILE", help="attacks to measure (default: those the run was trained with)")
+    p.add_argument("--checkpoint", metavar="NAME", help="as in epoch-007 (default: the newest)")
+    p.add_argument("--model", metavar="NAME", help="without a run: open_clip architecture")
+    p.add_argument("--weights", metavar="FILE", help="without a run: its checkpoint")
+    _add_set(p, "without a run: how the data is read, as in data.class_column=label")
+    p.add_argument("--limit", type=int, help="pairs to evaluate at most (default: all)")
+
+    p = verb("report", "write the page of a run or of a demo, report.html, from what lies in its folder")
+    p.add_argument("run", metavar="DIR", help="run or demo directory")
+
+    p = verb("export", "write a run's model for other programs")
+    p.add_argument("run", metavar="RUN", help="run directory")
+    p.add_argument("--out", metavar="DIR", required=True, help="folder to write, new or empty")
+    p.add_argument(
+        "--form",
+        choices=("open_clip", "transformers", "safetensors"),
+        default="open_clip",
+        help="who is to load it (default: open_clip); transformers takes ViT architectures only",
+    )
+    p.add_argument("--checkpoint", metavar="NAME", help="as in epoch-007 (default: the newest)")
+
+    p = verb("doctor", "say what this machine trains on, and with --data what is wrong with a data set")
+    p.add_argument("--data", metavar="SPEC", help=f"data to look through, up to 200 pairs: {_SPEC}")
+    p.add_argument("--split", default="train", help="its split (default: train)")
+    _add_set(p, "how it is read, as in data.image_column=photo")
+    p.add_argument("--models", action="store_true", help="list every architecture instead")
+    return top
+
+
+def run_config(options: argparse.Namespace) -> RunConfig:
+    """Of `train`. Raises InputError."""
+    if options.resume:
+        given = [
+            f for f in ("preset", "data", "method", "epochs", "model", "manifest", "seed", "set") if getattr(options, f)
+        ]
+        if given:
+            raise InputError(
+                f"--{given[0]}: a resumed run keeps its own settings; leave it out, or start anew with another --out"
+            )
+        return RunConfig()
+    if not options.preset:
+        raise InputError(f"train: give --preset, one of {', '.join(PRESETS)}")
+    changes: dict[str, Any] = {}
+    for path, value in (
+        ("data.spec", options.data),
+        ("method", options.method),
+        ("epochs", options.epochs),
+        ("model.name", options.model),
+        ("manifest", options.manifest),
+        ("seed", options.seed),
+    ):
+        if value is not None:
+            changes[path] = value
+    return override(preset(options.preset), changes | _settings(options))
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What --set names, by dotted name."""
+    changes: dict[str, Any] = {}
+    for setting in options.set or []:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write it as name=value, as in --set safeclip.growth=0.02")
+        try:
+            changes[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {setting}: {value!r} is no YAML value") from None
+        if isinstance(changes[name], str) and _is_number(changes[name]):
+            changes[name] = float(changes[name])  # YAML reads 1e-4 as text
+    return changes
+
+
+def data_config(options: argparse.Namespace) -> DataConfig:
+    """Of a verb that reads data without a run: --data, --split, and --set data.NAME=VALUE."""
+    changes = _settings(options)
+    other = next((name for name in changes if not name.startswith("data.")), None)
+    if other is not None:
+        raise InputError(f"--set {other}: this verb takes data settings only, as in --set data.image_column=photo")
+    return override(RunConfig(), {"data.spec": options.data, "data.split": options.split or "test"} | changes).data
+
+
+def columns(data: DataConfig) -> dict[str, Any]:
+    """What `open_source` takes of it."""
+    return {name: getattr(data, name) for name in _COLUMNS}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _add_set(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=f"{text}; repeatable")
+
+
+def _first_line(make: Callable[[], RunConfig]) -> str:
+    return (make.__doc__ or "").split("\n")[0]
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"safeclip {version('safeclip')}"
+    except PackageNotFoundError:
+        return "safeclip (not installed)"

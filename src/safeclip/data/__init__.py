@@ -1,0 +1,1 @@
+"""Pairs: sources, decoding, views, plans."""
