@@ -3,6 +3,8 @@
     python bench/emoji.py --split test --seeds 0 1 2                         the figures in the README
     python bench/emoji.py --split val --methods safeclip --set safeclip.growth=0.1 --label fast
 
+    python bench/emoji.py --run runs/mine --label fast                       the same record of a run that is there
+
 One record a run is appended to bench/results/emoji-SPLIT.json as soon as the run ends. Tune on `val`, report on `test`.
 """
 
@@ -19,15 +21,16 @@ import yaml
 
 from safeclip.attacks.backdoor import plan_badnets
 from safeclip.attacks.manifest import Manifest
-from safeclip.config import override
+from safeclip.config import override, to_dict
 from safeclip.data.sources import open_source
 from safeclip.demo import plant, plant_targeted
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
-from safeclip.run import RunDir, machine, write_json
+from safeclip.run import RunDir, write_json
 from safeclip.train.loop import train
 
 RESULTS = Path(__file__).parent / "results"
+SAID = ("method", "seed", "epochs", "manifest", "keep_checkpoints", "data.eval_split", "model.precision")
 
 
 def main() -> None:
@@ -37,34 +40,67 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--label", default="preset")
-    parser.add_argument("--patch", action="append", default=[], metavar="PX:COUNT", help="backdoors in place of the demo's")
+    parser.add_argument(
+        "--patch", action="append", default=[], metavar="PX:COUNT", help="instead of the demo's backdoor"
+    )
+    parser.add_argument("--run", metavar="DIR", help="no training: record a run that was trained and evaluated before")
     args = parser.parse_args()
+    if args.run:
+        keep(record(RunDir(args.run), args))
+        return
     for seed in args.seeds:
         for method in args.methods:
-            print(json.dumps(record(args, method, seed)), flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                keep(record(trained(Path(folder), args, method, seed), args))
 
 
-def record(args: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:
+def trained(folder: Path, args: argparse.Namespace, method: str, seed: int) -> RunDir:
     changes = {name: yaml.safe_load(value) for name, _, value in (setting.partition("=") for setting in args.settings)}
     config = override(preset("emoji"), {**changes, "data.eval_split": args.split})
-    config = replace(config, method=method, seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "manifest.parquet"
-        (plant(config, seed) if not args.patch else plant_patches(config, seed, args.patch)).save(file)
-        run = train(replace(config, manifest=str(file)), Path(folder) / "run", quiet=True)
-        metrics = evaluate_run(run.path)
-        result = {"label": args.label, "settings": args.settings, "split": args.split, "method": method, "seed": seed}
-        result |= {"epochs": config.epochs, "zero_shot": metrics["zero_shot"], "attack": metrics["attack"]}
-        result["seconds"] = sum(line["seconds"] for line in run.log() if line["event"] == "epoch")
-        result["safe_share"] = [round(line["safe_share"], 3) for line in run.splits()]
-        result["planted_in_safe"] = [line["planted_by_attack"] for line in run.splits()]
-        result["machine"] = machine()
-    for attack in result["attack"]:
-        del attack["examples"]
-    target = RESULTS / f"emoji-{args.split}.json"
+    file = folder / "manifest.parquet"
+    (plant_patches(config, seed, args.patch) if args.patch else plant(config, seed)).save(file)
+    run = train(replace(config, method=method, seed=seed, manifest=str(file)), folder / "run", quiet=True)
+    evaluate_run(run.path)
+    return run
+
+
+def record(run: RunDir, args: argparse.Namespace) -> dict[str, Any]:
+    config, metrics, splits = run.config(), run.metrics(), run.splits()
+    assert metrics is not None, f"{run.path}: not evaluated yet"
+    attacks = [{key: value for key, value in attack.items() if key != "examples"} for attack in metrics["attack"]]
+    epochs = [line for line in run.log() if line["event"] == "epoch"]
+    return {
+        "label": args.label,
+        "settings": differences(to_dict(preset("emoji")), to_dict(config)),
+        "split": config.data.eval_split,
+        "method": config.method,
+        "seed": config.seed,
+        "epochs": config.epochs,
+        "zero_shot": metrics["zero_shot"],
+        "attack": attacks,
+        "seconds": sum(line["seconds"] for line in epochs),
+        "safe_share": [round(line["safe_share"], 3) for line in splits],
+        "planted_in_safe": [line["planted_by_attack"] for line in splits],
+        "machine": yaml.safe_load(run.config_file.read_text())["made_with"],
+    }
+
+
+def keep(result: dict[str, Any]) -> None:
+    target = RESULTS / f"emoji-{result['split']}.json"
     records = json.loads(target.read_text()) if target.exists() else []
     write_json(target, [*records, result])
-    return result
+    print(json.dumps(result), flush=True)
+
+
+def differences(preset: dict[str, Any], config: dict[str, Any], under: str = "") -> dict[str, Any]:
+    """Dotted settings of a run that are not the preset's, but for those that every record says anyway."""
+    out: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            out |= differences(preset[name], value, f"{under}{name}.")
+        elif value != preset[name] and under + name not in SAID:
+            out[under + name] = value
+    return out
 
 
 def plant_patches(config: Any, seed: int, patches: list[str]) -> Manifest:

@@ -39,10 +39,10 @@ _SCENE, _GROUND, _CAPTIONS = range(3)  # streams of random numbers
 class EmojiMakeup:
     """How the pairs are composed. Errors name the field, the value and the mend."""
 
-    concepts: int = 200
+    concepts: int = 100
     """Classes: the first of the file's order, which is drawn by most families, of all kinds, unlike each other."""
-    pairs: int = 12_000
-    """Training pairs, split evenly over the classes."""
+    pairs: int = 8_000
+    """Training pairs, split evenly over the classes: 80 of each, as scraped data has many pictures of most things."""
     eval_pairs: int = 2_000
     """Pairs of `val`, and as many of `test`."""
     size: int = 40
@@ -82,7 +82,7 @@ class EmojiMakeup:
     @classmethod
     def from_spec(cls, spec: str) -> EmojiMakeup:
         """The make-up a data spec asks for: `emoji:` or `emoji:concepts=100,seed=1`."""
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(cls)}
         values: dict[str, Any] = {}
         for setting in filter(None, spec.removeprefix("emoji:").split(",")):
             name, _, value = (part.strip() for part in setting.partition("="))
