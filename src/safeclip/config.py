@@ -1,7 +1,8 @@
 """A run, whole: every number that shapes it, frozen and checked, written to RUN/config.yaml and read back from it.
 
-Each part is a keyword-only frozen dataclass with a line under each field. A field that departs from the paper says what the
-paper does. Errors name the field, the value and the mend. A preset (presets.py) is a function that returns a RunConfig.
+Each part is a keyword-only frozen dataclass with a line under each field. A field that departs from the paper says
+what the paper does. Errors name the field, the value and the mend. A preset (presets.py) is a function that returns a
+RunConfig.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from safeclip.errors import InputError
 
 SIGNALS = ("cosine", "neighbours")
+T = TypeVar("T")
 
 
 def _check(ok: bool, name: str, value: object, mend: str) -> None:
@@ -72,7 +74,7 @@ class ModelConfig:
     name: str = "RN50"
     """open_clip architecture (`RN50`, `ViT-B-32`, ...) or `safeclip-emoji`, `safeclip-64px`."""
     weights: str | None = None
-    """Checkpoint file to start from, in open_clip's form (.safetensors, or .pt read without pickle); None starts from scratch."""
+    """Checkpoint file to start from, in open_clip's form (.safetensors, or .pt without pickle); None: from scratch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward pass; `auto` times a product on this machine and takes bf16 where it is faster."""
 
@@ -108,7 +110,7 @@ class ViewsConfig:
     clip_text: Literal["eda", "none"] = "eda"
     """Caption views that the CLIP loss sees."""
     clip_count: Literal[1, 2] = 1
-    """Views a pair gets in the CLIP loss; 2 crosses them (image 1 with caption 2, image 2 with caption 1) as the official code does."""
+    """Views a pair gets in the CLIP loss; 2 crosses them, each with the other's caption, as in the official code."""
 
     def __post_init__(self) -> None:
         for name in ("flip", "jitter_share", "grey_share", "blur_share", "text_strength"):
@@ -163,6 +165,8 @@ class OptimConfig:
             "give a positive rate",
         )
         _share("optim.warmup_share", self.warmup_share)
+        _check(all(0 <= b < 1 for b in self.betas), "optim.betas", self.betas, "give two, at least 0 and below 1")
+        _check(self.eps > 0, "optim.eps", self.eps, "give a positive number")
         _check(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "give 0 or more")
         _check(
             self.clip_norm is None or self.clip_norm > 0,
@@ -209,7 +213,7 @@ class SafeclipConfig:
     neighbours: int = 16
     """k of the neighbour agreement: nearest pictures whose captions are compared."""
     fit: Literal["converged", "paper"] = "converged"
-    """EM to the end, or with the stopping rule that the paper's library has by default (tolerance 1e-3, 100 iterations)."""
+    """EM to the end, or with the default stopping rule of the paper's library (tolerance 1e-3, 100 iterations)."""
     scoring: Literal["fresh", "running"] = "fresh"
     """A clean pass before each split, or the cosines that the training steps compute anyway."""
     order: Literal["mixed", "sequential"] = "mixed"
@@ -307,11 +311,11 @@ class RunConfig:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain dicts, lists and scalars, for YAML and JSON."""
-    plain = dataclasses.asdict(config)
-    return _listed(plain)
+    plain: dict[str, Any] = _listed(dataclasses.asdict(config))
+    return plain
 
 
-def from_dict(kind: type, values: dict[str, Any], where: str = "") -> Any:
+def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """A config of `kind` from plain values. Raises InputError on unknown fields and wrong types."""
     hints = typing.get_type_hints(kind)
     if not isinstance(values, dict):
@@ -327,7 +331,7 @@ def override(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     plain = to_dict(config)
     for path, value in changes.items():
         *parents, leaf = path.split(".")
-        part = plain
+        part: Any = plain
         for name in parents:
             part = part.get(name) if isinstance(part, dict) else None
         if not isinstance(part, dict) or leaf not in part or isinstance(part[leaf], dict):

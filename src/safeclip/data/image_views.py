@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -175,6 +176,6 @@ def _blur_matrix(side: int, reach: int, sigma_B: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _constant(values: tuple, device: torch.device) -> Tensor:
+def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """Copied to the device once: a copy a step would be a host sync a step."""
     return torch.tensor(values, dtype=torch.float32, device=device)

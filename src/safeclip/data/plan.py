@@ -6,6 +6,7 @@ Every uid is planned exactly once an epoch (DESIGN 4.5): the remainder of a side
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ def plan(
     """The batches of an epoch.
 
     sides: objective -> int64 uids of the pairs that get it; a uid belongs to one side.
-    order: `mixed` spreads each side's batches evenly over the epoch, `sequential` runs the sides one after the other as listed.
+    order: `mixed` spreads each side's batches evenly over the epoch, `sequential` runs the sides one after the other.
     Raises ValueError on a batch_size under 2.
     """
     if batch_size < 2:
@@ -53,4 +54,4 @@ def _cut(uids: np.ndarray, batch_size: int) -> list[np.ndarray]:
     starts = list(range(0, len(uids), batch_size))
     if len(starts) > 1 and len(uids) - starts[-1] < 2:
         starts.pop()
-    return [uids[start:end] for start, end in zip(starts, [*starts[1:], len(uids)], strict=True)]
+    return [uids[start:end] for start, end in pairwise([*starts, len(uids)])]

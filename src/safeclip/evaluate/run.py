@@ -45,7 +45,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Zero-shot, retrieval and attack success of a run; written to RUN/metrics.json. Raises InputError.
 
-    data, split: what to evaluate on; by default the run's data and its `data.eval_split`. manifest: by default the run's own.
+    data, split: what to evaluate on; by default the run's data and its `data.eval_split`.
+    manifest: by default the run's own.
     """
     run = RunDir(path)
     config = run.config()

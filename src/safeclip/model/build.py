@@ -1,4 +1,4 @@
-"""From a name to two towers and a tokenizer, through open_clip's factory: every architecture it has, and safeclip's small ones.
+"""From a name to two towers and a tokenizer, through open_clip's factory: its architectures, and safeclip's small ones.
 
 Nothing is downloaded: weights come from a file that the user names, never from a tag.
 """
@@ -29,11 +29,11 @@ MAX_LOGIT_SCALE = 4.605170185988092
 class Clip:
     """Two towers and what they were built with.
 
-    net: open_clip's model, with encode_image, encode_text and logit_scale. image_size: side in px.
+    net: open_clip's model, an nn.Module with encode_image, encode_text and logit_scale. image_size: side in px.
     mean, std: of the normalisation. tokenize: captions -> int64 (B, context).
     """
 
-    net: nn.Module
+    net: Any
     name: str
     image_size: int
     mean: tuple[float, ...]
@@ -72,7 +72,7 @@ def architectures() -> list[str]:
 def open_clip_config(name: str) -> dict[str, Any]:
     """open_clip's config of an architecture. Raises InputError on an unknown name."""
     open_clip = _factory()
-    config = open_clip.get_model_config(name) if ":" not in name else None
+    config: dict[str, Any] | None = open_clip.get_model_config(name) if ":" not in name else None
     if config is None:
         close = [known for known in open_clip.list_models() if known.lower().startswith(name.lower()[:3])][:6]
         hint = f"; near it: {', '.join(close)}" if close else ""
@@ -81,7 +81,7 @@ def open_clip_config(name: str) -> dict[str, Any]:
 
 
 def load_weights(net: nn.Module, path: str) -> None:
-    """Load an open_clip checkpoint: .safetensors, or .pt read with weights_only (no pickle is run). Raises InputError."""
+    """Load an open_clip checkpoint: .safetensors, or .pt read with weights_only: no code is run. Raises InputError."""
     file = Path(path)
     if not file.is_file():
         raise InputError(f"model.weights = {path!r}: no such file; give a checkpoint file, nothing is downloaded")
@@ -126,7 +126,8 @@ class _Tokenizer:
             self.encode = open_clip.get_tokenizer(name)
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
-        return self.encode(list(captions))
+        tokens: Tensor = self.encode(list(captions))
+        return tokens
 
     def __reduce__(self) -> tuple[type[_Tokenizer], tuple[str]]:
         return _Tokenizer, (self.name,)

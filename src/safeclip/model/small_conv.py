@@ -1,7 +1,7 @@
 """A small residual convolutional tower for pictures of 32 to 64 px, known to timm as `safeclip_conv`.
 
-Three stages after a stride-2 stem, one basic residual block each (He et al. 2015), average-pooled. Registered with timm so that
-open_clip's factory builds it from a plain JSON config like any other tower.
+Three stages after a stride-2 stem, one basic residual block each (He et al. 2015), average-pooled. Registered with
+timm so that open_clip's factory builds it from a plain JSON config like any other tower.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class SmallConv(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.stages(self.stem(image)).mean((2, 3))
+        grid: Tensor = self.stages(self.stem(image))
+        return grid.mean((2, 3))
 
     def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
         """open_clip's adapter calls this to be rid of a head; there is none here."""
@@ -54,7 +55,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch = self.norm2(self.conv2(self.relu(self.norm1(self.conv1(x)))))
-        return self.relu(self.shortcut(x) + branch)
+        joined: Tensor = self.relu(self.shortcut(x) + branch)
+        return joined
 
 
 @register_model

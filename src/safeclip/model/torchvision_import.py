@@ -1,8 +1,9 @@
 """Import open_clip where torchvision's compiled operators do not fit the installed torch.
 
-open_clip and timm use torchvision's Python parts only. A torchvision built for CUDA beside a torch built for the CPU cannot load its
-compiled operators, and then fails on import, because it registers shape functions for operators that do not exist. Declaring those
-operators first lets the import pass. Calling one still fails, as it should; nothing here calls any.
+open_clip and timm use torchvision's Python parts only. A torchvision built for CUDA beside a torch built for the CPU
+cannot load its compiled operators, and then fails on import, because it registers shape functions for operators that do
+not exist. Declaring those operators first lets the import pass. Calling one still fails, as it should; nothing here
+calls any.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def _declare_operators() -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
     spec = importlib.util.find_spec("torchvision")
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     registrations = Path(spec.submodule_search_locations[0]) / "_meta_registrations.py"
     for operator in re.findall(r'register_fake\("(torchvision::\w+)"\)', registrations.read_text(encoding="utf-8")):
         torch.library.define(operator, "(Tensor boxes, Tensor scores, float threshold) -> Tensor")

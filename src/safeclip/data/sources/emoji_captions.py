@@ -86,7 +86,7 @@ def write_captions(
 def _caption(words: Words, colour: str, plain_share: float, u: np.ndarray) -> str:
     """One caption. u: four draws in [0, 1)."""
     if u[0] < plain_share or not words.keywords:
-        templates = NAME_TEMPLATES
+        templates: tuple[str, ...] = NAME_TEMPLATES
     elif u[0] < (1 + plain_share) / 2:
         templates = KEYWORD_TEMPLATES
     else:

@@ -43,28 +43,31 @@ def paint(kind: int, colours: tuple[int, int], size: int, random: np.random.Gene
     jitter = random.uniform(-_JITTER, _JITTER, (2, 3)).astype(np.float32)
     first, second = np.clip(_RGB[list(colours)] + jitter, 0, 255)
     if KINDS[kind] == "flat":
-        share = np.zeros((size, size), np.float32)
+        share: np.ndarray = np.zeros((size, size), np.float32)
     elif KINDS[kind] == "gradient":
         share = 0.7 * _gradient(size, random.uniform(0, 2 * np.pi))
     elif KINDS[kind] == "noise":
         share = 0.6 * _noise(size, random)
     else:
         share = 0.45 * _checker(size, int(random.integers(2, 6)))
-    return first + share[:, :, None] * (second - first)
+    ground: np.ndarray = first + share[:, :, None] * (second - first)
+    return ground
 
 
 def _gradient(size: int, angle: float) -> np.ndarray:
     """0..1 across the picture in the direction of `angle` (radians)."""
     steps = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     along = np.cos(angle) * steps[None, :] + np.sin(angle) * steps[:, None]
-    return (along / (abs(np.cos(angle)) + abs(np.sin(angle))) + 0.5).astype(np.float32)
+    share: np.ndarray = along / (abs(np.cos(angle)) + abs(np.sin(angle))) + 0.5
+    return share.astype(np.float32)
 
 
 def _noise(size: int, random: np.random.Generator) -> np.ndarray:
     """Soft patches of 0..1: 5 x 5 random values, scaled up smoothly."""
     at = np.linspace(0, 4, size, dtype=np.float32)
     mix = np.clip(1 - abs(at[:, None] - np.arange(5, dtype=np.float32)), 0, 1)  # linear interpolation, (size, 5)
-    return mix @ random.random((5, 5), np.float32) @ mix.T
+    patches: np.ndarray = mix @ random.random((5, 5), np.float32) @ mix.T
+    return patches
 
 
 def _checker(size: int, fields: int) -> np.ndarray:
