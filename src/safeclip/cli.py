@@ -133,8 +133,11 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.evaluate.run import load_run
     from safeclip.model.export import export as write_model
 
-    written = write_model(load_run(options.run, options.checkpoint), options.out, options.form)
+    clip = load_run(options.run, options.checkpoint)
+    written = write_model(clip, options.out, options.form)
     _say(options, *[str(path) for path in written])
+    if options.form == "open_clip" and clip.name.startswith("safeclip-"):
+        _say(options, f"open_clip alone cannot build {clip.name}; load it with safeclip.load_run({options.run!r})")
     return {"written": [str(path) for path in written]}
 
 

@@ -1,9 +1,10 @@
 """The run directory: every file a run writes, and how each is read back.
 
     RUN/config.yaml  log.jsonl  split.jsonl  scores/epoch-007.parquet  bad_pairs.parquet  manifest.parquet
-    RUN/metrics.json  checkpoints/  report.html
+    RUN/metrics.json  checkpoints/  tensorboard/  report.html
 
-Files that are replaced are written beside and renamed; files that grow are JSON lines, cut back to a known length on resume.
+Files that are replaced are written beside and renamed; files that grow are JSON lines, cut back to a known length on
+resume.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -37,11 +39,16 @@ class RunDir:
         self.metrics_file = self.path / "metrics.json"
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+
+    def check_free(self) -> None:
+        """Raises InputError where a run lies there already."""
+        if self.config_file.exists() or self.checkpoints.exists():
+            raise InputError(f"{self.path}: holds a run already; give --resume to go on with it, or another --out")
 
     def create(self, config: RunConfig) -> None:
         """Make the directory and write config.yaml. Raises InputError where a run lies there already."""
-        if self.config_file.exists():
-            raise InputError(f"{self.path}: holds a run already; give --resume to go on with it, or another --out")
+        self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         about = {"made_with": machine(), **to_dict(config)}
         write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
@@ -129,6 +136,14 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def copy_file(source: str | os.PathLike[str], path: Path) -> None:
+    """A whole copy, or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    shutil.copyfile(source, beside)
     os.replace(beside, path)
 
 

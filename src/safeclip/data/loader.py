@@ -1,7 +1,7 @@
 """From planned uids to tensors: one decode per pair, then as many views of it as the objective wants.
 
-Crops and captions are made here, on the CPU; flips and colours later on the device, from the draws that travel with the batch.
-Every draw is a hash of (seed, epoch, uid, view): a batch is the same in any process and after any resume.
+Crops and captions are made here, on the CPU; flips and colours later on the device, from the draws that travel with
+the batch. Every draw is a hash of (seed, epoch, uid, view): a batch is the same in any process and after any resume.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CAPTION_STREAM, _VIEW_STREAM = 1, 10
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an objective's batches are made of. views: of each pair. augment, eda: augmented pictures, augmented captions."""
+    """What an objective's batches are made of. views: of each pair. augment, eda: augmented pictures, and captions."""
 
     views: int
     augment: bool
@@ -41,7 +41,8 @@ CLEAN = Recipe(views=1, augment=False, eda=False)
 class Inputs:
     """One batch, V views of B pairs.
 
-    images: uint8 (V, B, S, S, 3). colour: float32 (V, B, K) draws, None for clean pictures. tokens: int64 (V, B, context).
+    images: uint8 (V, B, S, S, 3). colour: float32 (V, B, K) draws, None for clean pictures.
+    tokens: int64 (V, B, context).
     bad: (uid, reason) of planned pairs that could not be read and are not in the batch.
     """
 
@@ -87,6 +88,7 @@ class Loader:
             sampler=range(start, len(plan)),
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: a resumed epoch must not draw from the global one a second time
         )
 
     def make(self, epoch: int, batch: Batch) -> Inputs:
@@ -94,16 +96,16 @@ class Loader:
         kept, pictures, captions, bad = [], [], [], []
         for uid in batch.uids.tolist():
             try:
-                picture, texts = self.reader.read(uid)
+                picture, found = self.reader.read(uid)
             except BadPair as reason:
                 bad.append((uid, str(reason)))
                 continue
             kept.append(uid)
             pictures.append(picture)
-            captions.append(texts)
+            captions.append(found)
         uids = np.array(kept, np.int64)
         which = uniforms(self.seed, epoch, uids, _CAPTION_STREAM, 1)[:, 0]
-        texts = [c[int(u * len(c))] for c, u in zip(captions, which.tolist(), strict=True)]
+        texts = [some[int(u * len(some))] for some, u in zip(captions, which.tolist(), strict=True)]
         images = np.empty((recipe.views, len(kept), self.size, self.size, 3), np.uint8)
         colour, tokens = [], []
         for v in range(recipe.views):
@@ -116,18 +118,16 @@ class Loader:
                     else clean_crop(picture, self.size)
                 )
             words = draws[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS]
-            seen = (
-                [eda(t, w, self.views.text_strength) for t, w in zip(texts, words, strict=True)]
-                if recipe.eda
-                else texts
-            )
+            seen = texts
+            if recipe.eda:
+                seen = [eda(t, w, self.views.text_strength) for t, w in zip(texts, words, strict=True)]
             tokens.append(self.tokenize(seen) if seen else torch.empty(0, 1, dtype=torch.long))
             colour.append(draws[:, CROP_DRAWS + TEXT_DRAWS :].astype(np.float32))
         paint = torch.from_numpy(np.stack(colour)) if recipe.augment else None
         return Inputs(uids, batch.objective, torch.from_numpy(images), paint, torch.stack(tokens), bad)
 
 
-class _Planned(Dataset):
+class _Planned(Dataset[Inputs]):
     def __init__(self, loader: Loader, epoch: int, plan: list[Batch]):
         self.loader, self.epoch, self.plan = loader, epoch, plan
 

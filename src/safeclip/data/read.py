@@ -1,4 +1,4 @@
-"""From uid to a decoded picture and its captions: source, decoder, planted edits, and a cache for sets that fit in memory.
+"""From uid to a decoded picture and its captions: source, decoder, planted edits, and a cache where memory allows.
 
 Every part that looks at a pair (training, scoring, evaluation, audit) reads it here, so they all see the same picture.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from safeclip.config import DataConfig
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair, Source
+from safeclip.errors import InputError
 
 
 class Edit(Protocol):
@@ -74,16 +75,29 @@ class Reader:
             self._cache = cache
         return self._cache is not None
 
+    def check(self) -> None:
+        """Raises InputError where of a sample of the pairs not one can be used."""
+        found = self._sample()
+        if all(isinstance(bytes_or_reason, str) for bytes_or_reason in found.values()):
+            uid, reason = next(iter(found.items()))
+            raise InputError(
+                f"{self.config.spec}: none of {len(found)} pairs looked at can be used (uid {uid}: {reason}); "
+                "check that it names the data you meant, and data.image_root where its pictures lie elsewhere"
+            )
+
     def _fits(self) -> bool:
-        limit = self.config.cache_mib * 2**20
-        sample = np.linspace(0, len(self) - 1, min(32, len(self)), dtype=np.int64)
-        sizes = []
-        for uid in sample.tolist():
+        sizes = [0 if isinstance(size, str) else size for size in self._sample().values()]
+        return float(np.mean(sizes)) * len(self) <= self.config.cache_mib * 2**20
+
+    def _sample(self) -> dict[int, int | str]:
+        """uid -> bytes of the decoded picture, or why the pair cannot be used; 32 pairs spread over the data."""
+        found: dict[int, int | str] = {}
+        for uid in np.linspace(0, len(self) - 1, min(32, len(self)), dtype=np.int64).tolist():
             try:
-                sizes.append(self.read(uid)[0].nbytes)
-            except BadPair:
-                sizes.append(0)
-        return float(np.mean(sizes)) * len(self) <= limit
+                found[uid] = self.read(uid)[0].nbytes
+            except BadPair as bad:
+                found[uid] = str(bad)
+        return found
 
     def _usable(self, captions: tuple[str, ...]) -> tuple[str, ...]:
         usable = tuple(c[: self.config.max_caption_chars] for c in captions if c and not c.isspace())

@@ -1,6 +1,7 @@
 """Pairs that cannot be used: counted, listed in RUN/bad_pairs.parquet with the reason, left out of the next plan.
 
-A plan in progress keeps its batches: pairs found bad during an epoch leave at its end, so that a resumed epoch has the same plan.
+A plan in progress keeps its batches: pairs found bad during an epoch leave at its end, so that a resumed epoch has the
+same plan.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class BadPairs:
         if share > self.max_share:
             uid, reason = next(iter(new.items()))
             raise RunError(
-                f"{len(self.reasons)} of {len(self.usable)} pairs cannot be used, more than data.max_bad_share = {self.max_share}; "
-                f"{self.file} lists them (uid {uid}: {reason})"
+                f"{len(self.reasons)} of {len(self.usable)} pairs cannot be used, "
+                f"more than data.max_bad_share = {self.max_share}; {self.file} lists them (uid {uid}: {reason})"
             )
 
     def settle(self) -> None:

@@ -32,7 +32,8 @@ def save(
     """Write checkpoint `name` under `folder` and forget all but the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{name}.part"
-    shutil.rmtree(beside, ignore_errors=True)
+    for torn in folder.glob(".*.part"):  # of a run that was killed
+        shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
     beside.mkdir()
     save_file(_separate(net.state_dict()), beside / "model.safetensors")
     save_file(_separate(tensors), beside / "state.safetensors")
@@ -52,7 +53,9 @@ def save(
     )
     for old in whole[:-keep]:
         if old.name != name:
-            shutil.rmtree(old)
+            gone = folder / f".{old.name}.part"
+            os.replace(old, gone)  # a half-deleted folder must not pass for a checkpoint
+            shutil.rmtree(gone)
 
 
 def latest(folder: Path) -> Path | None:
@@ -69,15 +72,27 @@ def latest(folder: Path) -> Path | None:
     return path
 
 
-def load(path: Path, net: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load the towers in place; returns the other tensors and the values. Raises InputError on a torn or foreign checkpoint."""
-    load_towers(path / "model.safetensors", net)
+def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The towers in place; returns the other tensors and the values.
+
+    belongs_to: what the values have to say under that name. Raises InputError on a torn checkpoint and another run's.
+    """
     try:
-        return load_file(path / "state.safetensors"), json.loads((path / "state.json").read_text(encoding="utf-8"))
+        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(path / "state.safetensors")
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{path}: checkpoint not readable ({_line(error)}); name an older one in checkpoints/latest"
         ) from None
+    for name, wanted in belongs_to.items():
+        found = values.get("belongs_to", {}).get(name)
+        if found != wanted:
+            raise InputError(
+                f"{path}: belongs to another run, its {name} is {found}, this one's {wanted}; "
+                "put this run's own checkpoint back, or start anew with another --out"
+            )
+    load_towers(path / "model.safetensors", net)
+    return tensors, values
 
 
 def load_towers(file: Path, net: nn.Module) -> None:
@@ -103,13 +118,17 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put `pack_optimizer`'s tensors back."""
+    """Put `pack_optimizer`'s tensors back, in the memory order of their parameters: fused AdamW goes by memory, not
+    by index, and a moment in another order than its parameter's would move the wrong weights."""
     whole = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMIZER):
             _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = value
+            p = parameters[int(number)]
+            ordered = torch.empty_like(p, dtype=value.dtype).copy_(value) if value.shape == p.shape else value
+            state.setdefault(int(number), {})[key] = ordered
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 

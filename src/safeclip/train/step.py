@@ -1,8 +1,8 @@
 """One optimizer step: views through the towers, the method's loss, gradients, update.
 
-With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss of the whole batch: embeddings are cached without
-gradients, the loss is differentiated with respect to them, and each part runs again to carry that gradient into the towers
-(Gao et al. 2021, GradCache).
+With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss of the whole batch: embeddings are
+cached without gradients, the loss is differentiated with respect to them, and each part runs again to carry that
+gradient into the towers (Gao et al. 2021, GradCache).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Stepper:
         if len(parts) == 1:
             image, text = self._embed(inputs, parts[0], objective.grads)
             loss = self.method.loss(inputs.objective, image, text, net.logit_scale.exp())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         else:
             image, text, loss = self._in_parts(inputs, parts, objective.grads)
         if self.config.optim.clip_norm is not None:
@@ -60,7 +60,7 @@ class Stepper:
         image = [torch.cat([c[0][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
         text = [torch.cat([c[1][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
         loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for part in parts:
             again = self._embed(inputs, part, grads)
             pairs = [

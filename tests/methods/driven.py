@@ -1,0 +1,69 @@
+"""A method driven through all its epochs without towers: embeddings and hashes are made up, batches are observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from safeclip.config import RunConfig, override
+from safeclip.methods.base import Embeddings, Epoch, Method, Tools
+
+
+def config(**changes: Any) -> RunConfig:
+    """The defaults with fast growth, and no warm-up beyond what is asked for."""
+    return override(RunConfig(), {"safeclip.warmup_epochs": 0, "safeclip.growth": 0.1, **changes})
+
+
+class Data:
+    """Unit embeddings of `pairs` pairs whose cosines spread from low to high, and hashes.
+
+    copied: so many pairs, the last ones, show one and the same picture.
+    """
+
+    dim = 8
+
+    def __init__(self, pairs: int, copied: int = 0, seed: int = 0):
+        random = torch.Generator().manual_seed(seed)
+        self.image = F.normalize(torch.randn(pairs, self.dim, generator=random), dim=1)
+        other = F.normalize(torch.randn(pairs, self.dim, generator=random), dim=1)
+        share = torch.linspace(-0.5, 1, pairs)[torch.randperm(pairs, generator=random), None]
+        self.text = F.normalize(share * self.image + (1 - share.abs()) * other, dim=1)
+        self.hashes = np.random.default_rng(seed).integers(1, 2**63, pairs, np.uint64)
+        if copied:
+            self.hashes[-copied:] = self.hashes[-1]
+        self.usable = np.ones(pairs, bool)
+        self.records: list[dict[str, Any]] = []
+        self.columns: list[dict[str, np.ndarray]] = []
+        self.notes: list[str] = []
+
+    def embeddings(self) -> Embeddings:
+        return Embeddings(self.image, self.text, (self.image * self.text).sum(1))
+
+    def tools(self) -> Tools:
+        return Tools(
+            usable=self.usable,
+            embed=self.embeddings,
+            hashes=lambda: self.hashes,
+            record_split=self._record,
+            note=self.notes.append,
+        )
+
+    def _record(self, record: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
+        self.records.append(record)
+        self.columns.append(columns)
+
+
+def drive(method: Method, cfg: RunConfig, data: Data, first: int = 1, last: int | None = None) -> Iterator[Epoch]:
+    """Begin, plan and observe the epochs `first`..`last` as the loop does; yields each epoch before its batches."""
+    for number in range(first, (last or cfg.epochs) + 1):
+        method.begin_epoch(number, data.tools())
+        epoch = method.plan(number, data.usable)
+        yield epoch
+        for batch in epoch.batches:
+            views = len(method.objectives[batch.objective].grads)
+            rows = torch.from_numpy(batch.uids)
+            method.observe(batch.objective, batch.uids, [data.image[rows]] * views, [data.text[rows]] * views)

@@ -1,0 +1,146 @@
+"""The loop: the log it writes, the rates it takes, the pairs it leaves out, the loss it stops at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from safeclip.config import override
+from safeclip.data.sources.emoji import EmojiSource
+from safeclip.errors import RunError
+from safeclip.run import RunDir, read_scores
+from safeclip.train.loop import train
+from tests import tiny
+from tests.reference.schedule import rates
+
+
+def test_each_objectives_rates_are_its_own_literal_curve_in_each_phase(tiny_run: RunDir) -> None:
+    """In the defended epochs safe and risky batches alternate; neither's schedule reads the other's steps."""
+    seen: dict[str, list[float]] = {}
+    for line in tiny_run.log():
+        if line["event"] == "step":
+            seen.setdefault(f"{line['phase']}/{line['objective']}", []).append(line["rate"])
+    peaks = {"clip": tiny.SETTINGS["optim.rate"], "unimodal": tiny.SETTINGS["optim.unimodal_rate"]}
+    assert set(seen) == {"warmup/unimodal", "align/clip", "defend/unimodal", "defend/clip"}
+    assert seen.pop("align/clip") == pytest.approx([1e-2 / tiny.STEPS] * tiny.STEPS)
+    for key, found in seen.items():
+        wanted = rates(len(found), peaks[key.split("/")[1]], tiny.SETTINGS["optim.warmup_share"])
+        assert found == pytest.approx(wanted, abs=1e-15), key
+        assert found[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_log_tells_start_epochs_and_end_and_counts_its_steps(tiny_run: RunDir) -> None:
+    log = tiny_run.log()
+    assert [line["event"] for line in log if line["event"] != "step"] == ["start", *["epoch"] * 5, "end"]
+    steps = [line["step"] for line in log if line["event"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert [line["phase"] for line in log if line["event"] == "epoch"] == ["warmup", "align", *["defend"] * 3]
+    assert all(line["pairs"] == 240 for line in log if line["event"] == "epoch")
+    assert all(0 < line["logit_scale"] <= 100 for line in log if line["event"] == "step")
+
+
+def test_splits_say_how_many_planted_pairs_are_in_the_safe_set(tiny_run: RunDir) -> None:
+    from safeclip.attacks.manifest import Manifest
+
+    manifest = Manifest.load(tiny_run.manifest_file)
+    for record in tiny_run.splits():
+        scores = read_scores(tiny_run.scores_file(record["epoch"]))
+        safe = set(scores["uid"][scores["safe"]].tolist())
+        assert len(safe) == record["safe_count"]
+        assert record["planted_in_safe"] == len(safe & set(manifest.uids.tolist()))
+        assert record["planted_total"] == 16
+        assert [total for _, total in record["planted_by_attack"].values()] == [8, 8]
+
+
+@pytest.fixture
+def some_unreadable(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """uids whose pictures are garbage from here on."""
+    from safeclip.data.pairs import Pair
+
+    bad, read = [], EmojiSource.__getitem__
+
+    def broken(self: EmojiSource, uid: int) -> Pair:
+        pair = read(self, uid)
+        return Pair(b"no picture", pair.captions) if uid in bad else pair
+
+    monkeypatch.setattr(EmojiSource, "__getitem__", broken)
+    return bad
+
+
+@pytest.mark.parametrize("scoring", ["running", "fresh"])
+def test_unreadable_pairs_are_listed_counted_and_left_out_of_every_later_plan(
+    scoring: str, some_unreadable: list[int], tmp_path: Path
+) -> None:
+    some_unreadable += [7, 100]
+    cfg = tiny.config({"epochs": 4, "data.max_bad_share": 0.05, "safeclip.scoring": scoring})
+    run = train(cfg, tmp_path / "run", quiet=True)
+    table = pq.read_table(run.bad_pairs_file).to_pydict()
+    assert table["uid"] == [7, 100]
+    assert all(table["reason"])
+    pairs = [line["pairs"] for line in run.log() if line["event"] == "epoch"]
+    assert pairs == [240, 238, 238, 238], "planned once, found bad, never planned again"
+    for epoch in (3, 4):
+        scores = read_scores(run.scores_file(epoch))
+        assert len(scores["uid"]) == 238
+        assert not np.isin([7, 100], scores["uid"]).any()
+
+
+def test_a_fresh_scoring_pass_that_meets_unreadable_pairs_first_leaves_them_out_of_its_own_split(
+    some_unreadable: list[int], tmp_path: Path
+) -> None:
+    some_unreadable += [7, 100]
+    changes = {"epochs": 1, "safeclip.warmup_epochs": 0, "safeclip.align_epochs": 0, "safeclip.scoring": "fresh"}
+    run = train(tiny.config(changes | {"data.max_bad_share": 0.05}), tmp_path / "run", quiet=True)
+    scores = read_scores(run.scores_file(1))
+    assert len(scores["uid"]) == 238
+    assert [line["pairs"] for line in run.log() if line["event"] == "epoch"] == [238]
+
+
+def test_too_many_unreadable_pairs_stop_the_run_with_one_line(some_unreadable: list[int], tmp_path: Path) -> None:
+    some_unreadable += range(20, 40)
+    with pytest.raises(RunError, match=r"more than data\.max_bad_share = 0\.02.*bad_pairs\.parquet.*uid 2\d") as error:
+        train(tiny.config(), tmp_path / "run", quiet=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_whose_last_batch_vanishes_with_its_pairs_still_ends_its_schedule(
+    some_unreadable: list[int], tmp_path: Path
+) -> None:
+    """242 pairs at 40 are 7 batches; without one pair they are 6, and the schedule of the epochs to come is shorter."""
+    some_unreadable += [7]
+    spec = tiny.SPEC.replace("240", "242")
+    cfg = tiny.config({"method": "clip", "epochs": 2, "data.spec": spec, "data.max_bad_share": 0.05})
+    run = train(cfg, tmp_path / "run", quiet=True)
+    assert [line["pairs"] for line in run.log() if line["event"] == "epoch"] == [242, 241]
+
+
+def test_a_loss_that_is_nan_stops_the_run_and_names_the_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safeclip.methods import clip
+
+    whole, calls = clip.clip_loss, []
+
+    def breaks(*parts):
+        calls.append(1)
+        return whole(*parts) * (float("nan") if len(calls) == 9 else 1)
+
+    monkeypatch.setattr(clip, "clip_loss", breaks)
+    cfg = tiny.config({"method": "clip", "epochs": 2})
+    with pytest.raises(RunError) as error:
+        train(cfg, tmp_path / "run", quiet=True)
+    says = str(error.value)
+    assert says.startswith("epoch 2, batch 2: the clip loss is nan; lower optim.rate")
+    assert "\n" not in says
+    from safeclip.methods.clip import Clip
+
+    batch = Clip(cfg, 240, 128).plan(2, np.ones(240, bool)).batches[2]
+    assert ", ".join(map(str, batch.uids[:5].tolist())) in says
+    assert (tmp_path / "run/checkpoints/latest").read_text() == "epoch-001\n", "the broken weights are not kept"
+
+
+def test_a_run_whose_config_is_read_back_is_the_run_that_was_asked_for(tiny_run: RunDir) -> None:
+    assert override(tiny_run.config(), {"manifest": None}) == tiny.config()
+    assert json.loads((tiny_run.checkpoints / "epoch-005/state.json").read_text())["epoch"] == 6

@@ -1,0 +1,209 @@
+"""Kill and resume: whatever the moment, the run ends with the scores, the split and the weights of one never killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from safeclip.run import RunDir
+from safeclip.train import checkpoint
+from tests import tiny
+from tests.outcome import differences, outcome
+from tests.train.lives import live
+
+KILLS = 10  # for each kind of scoring
+EVERY_BATCH = {"checkpoint_minutes": 1e-6, "keep_checkpoints": 2}
+
+
+@pytest.mark.parametrize("scoring", ["running", "fresh"])
+def test_killed_at_ten_moments_and_resumed_a_run_ends_as_one_never_killed(
+    scoring: str, planted: Path, tmp_path: Path
+) -> None:
+    """Ten kills over five lives: the first of each life in turn at every part of it, the second while it is resumed."""
+    settings = EVERY_BATCH | {"safeclip.scoring": scoring}
+    told = tmp_path / "told.json"
+    assert live(tiny.arguments(tmp_path / "whole", planted, settings), told) == 0
+    whole, wanted = json.loads(told.read_text()), outcome(RunDir(tmp_path / "whole"))
+    random = np.random.default_rng(["running", "fresh"].index(scoring))
+    kills = 0
+    for part in range(KILLS // 2):
+        out = tmp_path / f"life-{part}"
+        when = (part + random.random()) / (KILLS / 2)
+        then = random.random() * (1 - when) * 0.8
+        moments = [{"touch": 1 + int(when * whole["touches"])}, {"cpu": 0.1 + then * whole["cpu"]}]
+        if part % 2:
+            moments = [{"cpu": 0.1 + 0.9 * when * whole["cpu"]}, {"touch": 1 + int(then * whole["touches"])}]
+        for moment in [*moments, {}]:
+            begun = (out / "config.yaml").exists()
+            resumed = ["train", "--resume", "--out", str(out), "--quiet"]
+            code = live(resumed if begun else tiny.arguments(out, planted, settings), told, **moment)
+            assert code in (0, -signal.SIGKILL, -signal.SIGPROF)
+            kills += code != 0
+        assert code == 0
+        assert differences(wanted, outcome(RunDir(out))) == [], f"killed at {moments}"
+    assert kills >= KILLS - 2, "a life may end before its moment comes"
+
+
+@pytest.fixture
+def copied(tiny_run: RunDir, tmp_path: Path) -> RunDir:
+    """The tiny run, free to be broken."""
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    return RunDir(tmp_path / "run")
+
+
+def point_to(run: RunDir, name: str) -> None:
+    (run.checkpoints / "latest").write_text(name + "\n")
+
+
+def steps_aside(found: dict) -> dict:
+    """The tiny run logs every step, a resumed one every tenth."""
+    return found | {"log.jsonl": [line for line in found["log.jsonl"] if line["event"] != "step"]}
+
+
+def test_a_crash_between_the_folders_rename_and_latest_goes_on_from_the_one_before(
+    tiny_run: RunDir, copied: RunDir
+) -> None:
+    point_to(copied, "epoch-003")
+    assert (copied.checkpoints / "epoch-004/state.json").is_file()
+    assert tiny.resume(copied.path) == 0
+    assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(copied))) == []
+
+
+def test_a_checkpoint_half_written_is_not_seen_and_is_swept_away(tiny_run: RunDir, copied: RunDir) -> None:
+    point_to(copied, "epoch-004")
+    shutil.rmtree(copied.checkpoints / "epoch-005")
+    torn = copied.checkpoints / ".epoch-005-batch-000003.part"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{")
+    (copied.checkpoints / ".latest.part").write_text("epo")
+    assert tiny.resume(copied.path) == 0
+    assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(copied))) == []
+    assert not list(copied.checkpoints.glob(".*"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tiny_run: RunDir, copied: RunDir) -> None:
+    shutil.rmtree(copied.checkpoints)
+    assert tiny.resume(copied.path) == 0
+    assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(copied))) == []
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny_run: RunDir, copied: RunDir) -> None:
+    assert tiny.resume(copied.path) == 0
+    assert differences(outcome(tiny_run), outcome(copied)) == []
+    assert copied.log_file.read_bytes() == tiny_run.log_file.read_bytes(), "not even the times"
+
+
+def test_only_as_many_checkpoints_are_kept_as_asked_for(tmp_path: Path) -> None:
+    import torch
+
+    net, folder = torch.nn.Linear(2, 2), tmp_path / "checkpoints"
+    for epoch in range(1, 6):
+        checkpoint.save(folder, f"epoch-{epoch:03d}", net, {}, {"epoch": epoch + 1, "next_batch": 0}, keep=2)
+        newest = checkpoint.latest(folder)
+        assert newest is not None
+        assert newest.name == f"epoch-{epoch:03d}"
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-004", "epoch-005", "latest"]
+
+
+def break_nothing_left(run: RunDir) -> str:
+    shutil.rmtree(run.path)
+    return "no run here (config.yaml is missing)"
+
+
+def break_pointer(run: RunDir) -> str:
+    point_to(run, "epoch-777")
+    return "names 'epoch-777', which is no whole checkpoint"
+
+
+def break_pointer_out_of_the_folder(run: RunDir) -> str:
+    point_to(run, "../../elsewhere")
+    return "which is no whole checkpoint"
+
+
+def break_state_gone(run: RunDir) -> str:
+    (run.checkpoints / "epoch-005/state.json").unlink()
+    return "which is no whole checkpoint"
+
+
+def break_state_cut(run: RunDir) -> str:
+    file = run.checkpoints / "epoch-005/state.json"
+    file.write_bytes(file.read_bytes()[:100])
+    return "not readable"
+
+
+def break_tensors_cut(run: RunDir) -> str:
+    file = run.checkpoints / "epoch-005/state.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    return "not readable"
+
+
+def break_towers_cut(run: RunDir) -> str:
+    file = run.checkpoints / "epoch-005/model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    return "not readable"
+
+
+def break_other_method(run: RunDir) -> str:
+    edit(run, "method: safeclip", "method: clip")
+    return "belongs to another run, its method is safeclip, this one's clip"
+
+
+def break_other_data(run: RunDir) -> str:
+    run.manifest_file.unlink()
+    edit(run, "pairs=240", "pairs=244")
+    edit(run, f"manifest: {run.config().manifest}", "manifest: null")
+    return "belongs to another run, its data is emoji:pairs=240"
+
+
+def break_other_model(run: RunDir) -> str:
+    edit(run, "name: safeclip-emoji", "name: safeclip-64px")
+    return "belongs to another run, its model.name is safeclip-emoji"
+
+
+def break_other_scoring(run: RunDir) -> str:
+    point_to(run, "epoch-003")
+    state = run.checkpoints / "epoch-003/state.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    save_file({name: t for name, t in load_file(state).items() if "running" not in name}, state)
+    return "holds no 'cosine', which safeclip needs"
+
+
+def break_config(run: RunDir) -> str:
+    run.config_file.write_text("epochs: [")
+    return "not readable as YAML"
+
+
+def edit(run: RunDir, old: str, new: str) -> None:
+    text = run.config_file.read_text()
+    assert old in text
+    run.config_file.write_text(text.replace(old, new))
+
+
+BREAKS = [value for name, value in list(globals().items()) if name.startswith("break_")]
+
+
+@pytest.mark.parametrize("break_it", BREAKS, ids=[each.__name__ for each in BREAKS])
+def test_what_cannot_be_resumed_is_one_line_of_bad_input(
+    break_it, copied: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = break_it(copied)
+    assert tiny.resume(copied.path) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1, errors
+    assert says in errors
+    assert str(copied.path) in errors
+
+
+def test_a_new_run_never_writes_over_one_that_is_there(
+    copied: RunDir, planted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = outcome(copied)
+    assert tiny.train(copied.path, planted) == 2
+    assert "holds a run already; give --resume" in capsys.readouterr().err
+    assert differences(before, outcome(copied)) == []
