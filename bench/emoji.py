@@ -4,6 +4,7 @@
     python bench/emoji.py --split val --methods safeclip --set safeclip.growth=0.1 --label fast
 
     python bench/emoji.py --run runs/mine --label fast                       the same record of a run that is there
+    python bench/emoji.py --run runs/rsicd --into rsicd.json                 a run on other data
 
 One record a run is appended to bench/results/emoji-SPLIT.json as soon as the run ends. Tune on `val`, report on `test`.
 """
@@ -30,7 +31,7 @@ from safeclip.run import RunDir, write_json
 from safeclip.train.loop import train
 
 RESULTS = Path(__file__).parent / "results"
-SAID = ("method", "seed", "epochs", "manifest", "keep_checkpoints", "data.eval_split", "model.precision")
+SAID = ("method", "seed", "epochs", "manifest", "keep_checkpoints", "data.spec", "data.eval_split", "model.precision")
 
 
 def main() -> None:
@@ -44,14 +45,15 @@ def main() -> None:
         "--patch", action="append", default=[], metavar="PX:COUNT", help="instead of the demo's backdoor"
     )
     parser.add_argument("--run", metavar="DIR", help="no training: record a run that was trained and evaluated before")
+    parser.add_argument("--into", metavar="FILE", help="file in bench/results; emoji-SPLIT.json by default")
     args = parser.parse_args()
     if args.run:
-        keep(record(RunDir(args.run), args))
+        keep(record(RunDir(args.run), args), args)
         return
     for seed in args.seeds:
         for method in args.methods:
             with tempfile.TemporaryDirectory() as folder:
-                keep(record(trained(Path(folder), args, method, seed), args))
+                keep(record(trained(Path(folder), args, method, seed), args), args)
 
 
 def trained(folder: Path, args: argparse.Namespace, method: str, seed: int) -> RunDir:
@@ -71,7 +73,8 @@ def record(run: RunDir, args: argparse.Namespace) -> dict[str, Any]:
     epochs = [line for line in run.log() if line["event"] == "epoch"]
     return {
         "label": args.label,
-        "settings": differences(to_dict(preset("emoji")), to_dict(config)),
+        "settings": differences(to_dict(preset(config.preset)), to_dict(config)),
+        "data": config.data.spec.split("/")[-1],
         "split": config.data.eval_split,
         "method": config.method,
         "seed": config.seed,
@@ -80,13 +83,13 @@ def record(run: RunDir, args: argparse.Namespace) -> dict[str, Any]:
         "attack": attacks,
         "seconds": sum(line["seconds"] for line in epochs),
         "safe_share": [round(line["safe_share"], 3) for line in splits],
-        "planted_in_safe": [line["planted_by_attack"] for line in splits],
+        "planted_in_safe": [line.get("planted_by_attack") for line in splits],
         "machine": yaml.safe_load(run.config_file.read_text())["made_with"],
     }
 
 
-def keep(result: dict[str, Any]) -> None:
-    target = RESULTS / f"emoji-{result['split']}.json"
+def keep(result: dict[str, Any], args: argparse.Namespace) -> None:
+    target = RESULTS / (args.into or f"emoji-{result['split']}.json")
     records = json.loads(target.read_text()) if target.exists() else []
     write_json(target, [*records, result])
     print(json.dumps(result), flush=True)

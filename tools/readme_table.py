@@ -104,11 +104,14 @@ def _note(file: str, name: str, by_method: dict[str, list[Record]]) -> str:
         if not (attacks := _attacks(runs, kind)):
             continue
         how = "all seeds together, 95 % interval" if kind == "targeted" else "mean over seeds (least to greatest)"
+        base = (
+            "of other pictures of the same classes" if kind == "targeted" else "of the same pictures without the patch"
+        )
         rates = [_mean([a["base_rate"] or 0.0 for a in _attacks(records, kind)]) for records in by_method.values()]
         parts.append(
             f"{'Targeted' if kind == 'targeted' else 'Patch'}: {attacks[0]['planted']} pairs planted, share of "
-            f"{attacks[0]['n']:,} pictures a seed that get the attacker's answer, {how}; "
-            f"without the attack {' and '.join(f'{100 * rate:.1f} %' for rate in rates)}."
+            f"{attacks[0]['n']:,} pictures a seed that get the attacker's answer, {how}; base rate, {base}, "
+            f"{' and '.join(f'{100 * rate:.1f} %' for rate in rates)}."
         )
     machines = dict.fromkeys(_machine(record["machine"]) for record in runs)
     return " ".join([*parts, f"Machine: {'; '.join(machines)}.", f"Records: [{file}](bench/results/{file})."])

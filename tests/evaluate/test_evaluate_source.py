@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_limit_is_drawn_the_same_every_time_and_not_from_one_end():
 
 
 def test_retrieval_takes_a_bounded_number_of_images(monkeypatch):
-    monkeypatch.setattr("safeclip.evaluate.RETRIEVAL_IMAGES", 12)
+    monkeypatch.setattr(sys.modules["safeclip.evaluate"], "RETRIEVAL_IMAGES", 12)
     metrics = evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])
     assert metrics["retrieval"]["n_images"] == 12
     assert metrics["zero_shot"]["n"] == 40

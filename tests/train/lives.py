@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["safeclip.train.loop", "safeclip.report", "open_clip", "timm", "pyarrow.parquet"])
+_FORKED.set_forkserver_preload(["tests.train.warm"])
 _TOUCHES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.rmtree", "shutil.copyfile"}
 
 

@@ -1,7 +1,7 @@
 """What a training method is to the loop: which batches an epoch has, and which loss each of them gets.
 
-The loop (train/) asks `begin_epoch` once, before an epoch's first step, then `plan` (pure, so that a resumed epoch has the same
-batches), then `loss` and `observe` for each batch. A method never sees files, optimizers or devices' names.
+The loop (train/) asks `begin_epoch` once, before an epoch's first step, then `plan` (pure, so that a resumed epoch has
+the same batches), then `loss` and `observe` for each batch. A method never sees files, optimizers or devices' names.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""SafeCLIP (Yang, Gao, Mirzasoleiman, ICML 2024, section 4): warm up unimodally, align a little, split, then train each side on its own loss.
+"""SafeCLIP (Yang, Gao, Mirzasoleiman, ICML 2024, section 4): warm up unimodally, align a little, split, and train each
+side on its own loss.
 
     epochs 1..W         unimodal loss, all pairs
     epochs W+1..W+A     CLIP loss, all pairs, low constant rate
     epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss
 
-What must stay true: no cross-modal gradient ever reaches a risky pair, and every usable pair is planned exactly once an epoch.
+What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and every usable pair is planned
+exactly once an epoch.
 """
 
 from __future__ import annotations
@@ -89,8 +91,9 @@ class SafeClip:
         usable = np.flatnonzero(tools.usable)
         cosine = scores.cosine.numpy()[usable]
         mixture = fit_mixture(cosine, own.fit)
-        if ("copies" in own.veto or "neighbours" in own.risk) and self.groups is None:
-            self.groups = copy_groups(tools.hashes())
+        if self.groups is None:
+            wanted = "copies" in own.veto or "neighbours" in own.risk
+            self.groups = copy_groups(tools.hashes()) if wanted else np.arange(self.pairs)
         signals = {"cosine": cosine}
         if "neighbours" in own.risk:
             signals["neighbours"] = neighbour_agreement(
