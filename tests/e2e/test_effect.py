@@ -1,11 +1,10 @@
-"""The effect, on real artwork: plain CLIP takes planted pairs and SafeCLIP does not.
+"""The effect, on real artwork: plain CLIP takes planted pairs and SafeCLIP does not. About a minute on 2 cores.
 
 All settings that shape the runs are here, so that the test stays as it is whatever becomes of the presets.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
 from safeclip.train.loop import train
 
-SECONDS = 90  # for both runs, on 2 cores
 TARGETS = 6
 SETTINGS: dict[str, Any] = {
     "data.spec": "emoji:concepts=20,pairs=1000,eval_pairs=300",
@@ -48,9 +46,8 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     plan_targeted(source, targets, targets_count=TARGETS, captions_each=16, seed=0).save(folder / "manifest.parquet")
     found = {}
     for method in ("clip", "safeclip"):
-        started = time.monotonic()
         run = train(replace(config, method=method), folder / method, quiet=True)
-        found[method] = evaluate_run(run.path) | {"seconds": time.monotonic() - started, "splits": run.splits()}
+        found[method] = evaluate_run(run.path) | {"splits": run.splits()}
     return found
 
 
@@ -72,7 +69,3 @@ def test_no_planted_pair_is_safe_while_most_pairs_are(metrics: dict[str, dict[st
     assert last["planted_in_safe"] == 0
     assert last["planted_total"] == TARGETS * 16
     assert last["safe_share"] > 0.8
-
-
-def test_it_takes_less_than_a_minute_and_a_half(metrics: dict[str, dict[str, Any]]) -> None:
-    assert sum(metrics[method]["seconds"] for method in metrics) < SECONDS
