@@ -171,7 +171,7 @@ def _metric_lines(metrics: dict[str, Any] | None) -> list[str]:
     for a in metrics["attack"]:
         base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
         success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
-        lines.append(f"{a['name']}: {success}; without the attack (base rate) {base}")
+        lines.append(f"{a['name']}: {success}; base rate {base}")
     return lines
 
 

@@ -77,7 +77,7 @@ def warnings(facts: Facts) -> list[str]:
     for name in attack_names(facts):
         attack = _of(base, name) if base is not None else None
         if base is not None and attack is not None and not took(attack):
-            clean = "" if attack.base_rate is None else f", and {percent(attack.base_rate)} without any attack"
+            clean = "" if attack.base_rate is None else f", base rate {percent(attack.base_rate)}"
             out.append(
                 f"{attack_name(name)} did not plant: {base.name} gives the attacker's answer for {count(attack.k)} of "
                 f"{count(attack.n)} pictures ({percent(attack.asr)}{clean}). A defence against an attack that fails "

@@ -64,7 +64,9 @@ def results(facts: Facts) -> list[dict[str, Any]]:
         )
     for name in attack_names(facts):
         mine = [next((a for a in run.attacks if a.name == name), None) for run in runs]
-        label = "attack success (PSR)" if next(a for a in mine if a).kind == "targeted" else "attack success (ASR)"
+        targeted = next(a for a in mine if a).kind == "targeted"
+        label = "attack success (PSR)" if targeted else "attack success (ASR)"
+        base = "other pictures of the same classes" if targeted else "the same pictures without it"
         cells = [
             (f"{count(a.k)} of {count(a.n)}", f"{percent(a.asr)} ({interval(a.ci95)})") if a else ("–", "")
             for a in mine
@@ -72,8 +74,8 @@ def results(facts: Facts) -> list[dict[str, Any]]:
         rows.append(_row(f"{attack_name(name)}: {label}", "lower is better", cells, attack=True))
         rows.append(
             _row(
-                "without the attack (base rate)",
-                "",
+                "base rate",
+                base,
                 [(small_percent(a.base_rate) if a else "–", "") for a in mine],
                 sub=True,
             )
