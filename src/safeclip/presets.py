@@ -34,7 +34,7 @@ def emoji() -> RunConfig:
         model=ModelConfig(name="safeclip-emoji"),
         views=_small_views(),
         optim=OptimConfig(batch_size=128, rate=1.5e-3, unimodal_rate=3e-4),
-        safeclip=_ours(),
+        safeclip=_ours(growth=0.07, cap=0.88),
     )
 
 
@@ -105,7 +105,7 @@ def _small_views() -> ViewsConfig:
     return ViewsConfig(crop_scale=(0.5, 1.0), jitter=(0.3, 0.3, 0.3, 0.05), grey_share=0.1, blur_share=0.2)
 
 
-def _ours(growth: float = 0.06) -> SafeclipConfig:
+def _ours(growth: float = 0.06, cap: float = 0.86) -> SafeclipConfig:
     """Fast growth, made safe by two further signals: neighbour agreement in the risk, and a veto on copies.
 
     It needs `optim.unimodal_rate` well below `optim.rate`: at the same rate, the unimodal steps undo what the CLIP
@@ -115,7 +115,7 @@ def _ours(growth: float = 0.06) -> SafeclipConfig:
         warmup_epochs=2,
         share_first=0.3,
         growth=growth,
-        share_cap=0.86,
+        share_cap=cap,
         risk=("cosine", "neighbours"),
         veto=("copies",),
     )
