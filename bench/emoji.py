@@ -99,6 +99,8 @@ def differences(preset: dict[str, Any], config: dict[str, Any], under: str = "")
     """Dotted settings of a run that are not the preset's, but for those that every record says anyway."""
     out: dict[str, Any] = {}
     for name, value in config.items():
+        if name == "safeclip" and config["method"] == "clip":
+            continue
         if isinstance(value, dict):
             out |= differences(preset[name], value, f"{under}{name}.")
         elif value != preset[name] and under + name not in SAID:

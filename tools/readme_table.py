@@ -22,8 +22,8 @@ BEGIN, END = "<!-- results: written by tools/readme_table.py -->", "<!-- end of 
 SETS = {"emoji-test.json": "embedded emoji, 32 px", "rsicd.json": "RSICD"}
 METHODS = {"clip": "plain CLIP", "safeclip": "SafeCLIP"}
 HEAD = """\
-| data | method | clean zero-shot top-1 | targeted attack success | patch attack success | training |
-|---|---|---|---|---|---|"""
+| data | method | clean zero-shot top-1 | targeted attack success | patch attack success |
+|---|---|---|---|---|"""
 Record = dict[str, Any]
 
 
@@ -72,9 +72,8 @@ def _compared(file: Path) -> dict[str, list[Record]]:
 
 def _row(name: str, method: str, records: list[Record]) -> str:
     top1 = [r["zero_shot"]["top1"] for r in records if r["zero_shot"]]
-    minutes = _mean([r["seconds"] for r in records]) / 60
     cells = [name, METHODS[method], _spread(top1), _counted(records, "targeted"), _counted(records, "backdoor")]
-    return " | ".join(["", *cells, f"{minutes:.1f} min", ""]).strip()
+    return " | ".join(["", *cells, ""]).strip()
 
 
 def _counted(records: list[Record], kind: str) -> str:
