@@ -1,0 +1,37 @@
+"""What a run says while it goes: plain lines now and then, or nothing."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from safeclip.train.progress import Bar
+
+
+def said(monkeypatch: pytest.MonkeyPatch, seconds: list[float], **settings: object) -> list[str]:
+    """Lines of a bar that is told of a quarter more of the work at each of these seconds."""
+    stream, clock = io.StringIO(), iter([100.0, *[100 + s for s in seconds]])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with Bar("clip", stream, **settings) as bar:
+        for i in range(len(seconds)):
+            bar.at((i + 1) / 4, f"epoch {i}")
+    return stream.getvalue().splitlines()
+
+
+def test_off_a_terminal_a_line_is_printed_at_once_and_then_every_so_many_seconds(monkeypatch) -> None:
+    lines = said(monkeypatch, [1, 9, 17, 20], every_seconds=15)
+    assert [line.split("  ")[-1].split(",")[0] for line in lines] == ["epoch 0", "epoch 2"]
+    assert lines[1].startswith("clip   75%")
+    assert lines[1].endswith("6 s left"), "17 s for three quarters leave a third of that"
+
+
+def test_quiet_is_quiet(monkeypatch) -> None:
+    assert said(monkeypatch, [1, 99], quiet=True) == []
+
+
+def test_a_line_that_stays_is_printed_as_it_is_unless_quiet() -> None:
+    stream = io.StringIO()
+    Bar("clip", stream).say("[bold]100 %[/bold]")
+    Bar("clip", stream, quiet=True).say("no")
+    assert stream.getvalue() == "[bold]100 %[/bold]\n"
