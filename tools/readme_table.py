@@ -56,7 +56,7 @@ def table(folder: Path) -> str:
             rows.append(_row(name if method == next(iter(by_method)) else "", method, records))
         if by_method:
             notes.append(_note(file, name, by_method))
-    return "\n".join([HEAD, *rows, "", *notes]) if rows else "Not measured yet."
+    return "\n".join([HEAD, *rows, "", "\n\n".join(notes)]) if rows else "Not measured yet."
 
 
 def _compared(file: Path) -> dict[str, list[Record]]:
