@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from safeclip.attacks.backdoor import plan_badnets
+from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import override, to_dict
 from safeclip.data.sources import open_source
@@ -115,7 +115,7 @@ def plant_patches(config: Any, seed: int, patches: list[str]) -> Manifest:
         px, count = (int(part) for part in patch.split(":"))
         taken = [uid for part in parts for uid in part.uids.tolist()]
         name = f"badnets-{px}px-{count}"
-        parts.append(plan_badnets(source, count=count, least=px, seed=seed, avoid=taken, name=name))
+        parts.append(plan("badnets", source, seed=seed, avoid=taken, label=name, count=count, least=px))
     return Manifest.combine(parts)
 
 

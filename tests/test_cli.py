@@ -274,12 +274,12 @@ def test_verbs_without_json_say_what_they_did_in_words(tiny_run: RunDir, tmp_pat
     assert "the page: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("attack", ["targeted", "badnets"])
-def test_poison_writes_a_manifest_that_training_takes(attack: str, tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize(("attack", "count"), [("targeted", "targets_count"), ("badnets", "count")])
+def test_poison_writes_a_manifest_that_training_takes(attack: str, count: str, tmp_path: Path, capsys) -> None:
     from safeclip.attacks.manifest import Manifest
 
     file = tmp_path / "planted.parquet"
-    told = answer(capsys, "poison", "--data", tiny.SPEC, "--attack", attack, "--count", 3, "--out", file)
+    told = answer(capsys, "poison", "--data", tiny.SPEC, "--attack", attack, "--param", f"{count}=3", "--out", file)
     assert told["pairs"] == 240
     assert told["planted"] == len(Manifest.load(file).uids) == (36 if attack == "targeted" else 3)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safeclip import cli
-from safeclip.attacks.backdoor import plan_badnets
+from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.targeted import plan_targeted
 from safeclip.config import RunConfig, override
@@ -52,7 +52,7 @@ def config(changes: dict[str, Any] | None = None) -> RunConfig:
 def plant(file: Path) -> Path:
     source = open_source(SPEC, split="train")
     targeted = plan_targeted(source, open_source(SPEC, split="test"), targets_count=2, captions_each=4, seed=0)
-    patched = plan_badnets(source, count=8, least=8, seed=0, avoid=targeted.uids)
+    patched = plan("badnets", source, seed=0, avoid=targeted.uids, count=8, least=8)
     Manifest.combine([targeted, patched]).save(file)
     return file
 

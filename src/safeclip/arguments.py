@@ -58,28 +58,18 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
 
     p = verb("poison", "plan an attack on a data set: write a manifest that training applies while reading")
-    p.add_argument("--out", metavar="FILE", required=True, help="manifest to write (.parquet)")
-    p.add_argument("--data", metavar="SPEC", required=True, help=f"pairs to poison: {_SPEC}")
-    p.add_argument(
-        "--attack",
-        choices=("targeted", "badnets"),
-        required=True,
-        help="targeted: chosen pictures under captions of another class; badnets: a patch that stands for a class",
-    )
+    p.add_argument("--out", metavar="FILE", help="manifest to write (.parquet)")
+    p.add_argument("--data", metavar="SPEC", help=f"pairs to poison: {_SPEC}")
+    p.add_argument("--attack", metavar="NAME", help="one of those that --list prints, as in targeted or badnets")
+    p.add_argument("--list", action="store_true", help="print every attack: what it does, its source, its parameters")
     p.add_argument("--split", default="train", help="split to poison (default: train)")
+    p.add_argument("--targets", metavar="SPEC", help="data of target pictures, with classes (default: --data)")
+    p.add_argument("--targets-split", metavar="SPLIT", default="test", help="their split (default: test)")
     p.add_argument(
-        "--targets", metavar="SPEC", help="targeted: data of the target pictures, with classes (default: --data)"
-    )
-    p.add_argument("--targets-split", metavar="SPLIT", default="test", help="targeted: their split (default: test)")
-    p.add_argument(
-        "--count", type=int, help="targeted: target pictures (default: 16); badnets: planted pairs (default: 100)"
-    )
-    p.add_argument("--captions", type=int, default=12, help="targeted: planted pairs for each target (default: 12)")
-    p.add_argument("--rate", type=float, help="badnets: share of the pairs, 0 to 1, instead of --count")
-    p.add_argument(
-        "--target-class",
-        metavar="CLASS",
-        help="badnets: class that the patch is to give (default: drawn from the seed)",
+        "--param",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a parameter of the attack, as in count=200 or target_class=dog; repeatable (default: see --list)",
     )
     p.add_argument("--seed", type=int, default=0, help="seed of everything drawn (default: 0)")
     _add_set(p, "how the data is read, as in data.image_column=photo")
@@ -144,17 +134,27 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     return override(preset(options.preset), changes | _settings(options))
 
 
+def attack_params(options: argparse.Namespace) -> dict[str, Any]:
+    """What --param names. Raises InputError."""
+    return _pairs("--param", options.param, "count=200")
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What --set names, by dotted name."""
+    return _pairs("--set", options.set, "safeclip.growth=0.02")
+
+
+def _pairs(flag: str, given: list[str] | None, example: str) -> dict[str, Any]:
+    """name=value pairs, the values read as YAML."""
     changes: dict[str, Any] = {}
-    for setting in options.set or []:
+    for setting in given or []:
         name, equals, value = setting.partition("=")
         if not equals:
-            raise InputError(f"--set {setting}: write it as name=value, as in --set safeclip.growth=0.02")
+            raise InputError(f"{flag} {setting}: write it as name=value, as in {flag} {example}")
         try:
             changes[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError(f"--set {setting}: {value!r} is no YAML value") from None
+            raise InputError(f"{flag} {setting}: {value!r} is no YAML value") from None
         if isinstance(changes[name], str) and _is_number(changes[name]):
             changes[name] = float(changes[name])  # YAML reads 1e-4 as text
     return changes

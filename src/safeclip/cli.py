@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from safeclip.arguments import Verb, columns, data_config, parser, run_config
+from safeclip.arguments import Verb, attack_params, columns, data_config, parser, run_config
 from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
 
@@ -66,22 +66,21 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def poison(options: argparse.Namespace) -> dict[str, Any]:
-    from safeclip.attacks.backdoor import plan_badnets
-    from safeclip.attacks.targeted import plan_targeted
+    from safeclip.attacks.catalog import ATTACKS, check_attack, plan
     from safeclip.data.sources import open_source
 
+    if options.list:
+        return _list_attacks(options)
+    for name in ("data", "attack", "out"):
+        if getattr(options, name) is None:
+            raise InputError(f"poison: give --{name}; `safeclip poison --help` says what it takes")
+    check_attack(options.attack)
     data = data_config(options)
     source = open_source(data.spec, split=data.split, **columns(data))
-    if options.attack == "targeted":
+    targets = None
+    if ATTACKS[options.attack].needs_targets:
         targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
-        manifest = plan_targeted(
-            source, targets, targets_count=_given(options.count, 16), captions_each=options.captions, seed=options.seed
-        )
-    else:
-        count = None if options.rate is not None else _given(options.count, 100)
-        manifest = plan_badnets(
-            source, count=count, rate=options.rate, target_class=options.target_class, seed=options.seed
-        )
+    manifest = plan(options.attack, source, targets, seed=options.seed, **attack_params(options))
     manifest.save(options.out)
     _say(
         options,
@@ -179,8 +178,24 @@ def _interval(ci95: list[float]) -> str:
     return f"95 % interval {ci95[0]:.1%} to {ci95[1]:.1%}"
 
 
-def _given(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
+def _list_attacks(options: argparse.Namespace) -> dict[str, Any]:
+    from safeclip.attacks.catalog import ATTACKS
+
+    listed = {
+        attack.name: {
+            "kind": attack.kind,
+            "what": attack.what,
+            "source": attack.source,
+            "needs": attack.needs,
+            "params": attack.params,
+        }
+        for attack in ATTACKS.values()
+    }
+    for name, about in listed.items():
+        params = ", ".join(f"{key}={value}" for key, value in ATTACKS[name].params.items() if value is not None)
+        _say(options, name, f"  {about['what']}", f"  source: {about['source']}", f"  needs: {about['needs']}")
+        _say(options, f"  parameters: {params}", "")
+    return listed
 
 
 def _say(options: argparse.Namespace, *lines: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safeclip.attacks.backdoor import plan_badnets
+from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.targeted import plan_targeted
 from safeclip.config import RunConfig
@@ -58,7 +58,7 @@ def plant(config: RunConfig, seed: int) -> Manifest:
     """Targeted poisoning of held-out pictures, and a BadNets patch, in the training split."""
     source = open_source(config.data.spec, split="train")
     targeted = plant_targeted(config, seed)
-    patched = plan_badnets(source, count=PATCHED, least=PATCH_PX, seed=seed, avoid=targeted.uids)
+    patched = plan("badnets", source, seed=seed, avoid=targeted.uids, count=PATCHED, least=PATCH_PX)
     return Manifest.combine([targeted, patched])
 
 

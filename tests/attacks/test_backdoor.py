@@ -3,14 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safeclip.attacks.backdoor import plan_badnets
+from safeclip.attacks.backdoor import plan_backdoor
 from safeclip.attacks.mentions import Mentions
+from safeclip.attacks.trigger import Trigger
 from safeclip.errors import InputError
 from tests.attacks.fakes import CLASSES, FakeSource
 
+PATCH = Trigger("badnets")
+
 
 def plan(**changes):
-    return plan_badnets(FakeSource(200), **{"count": 12, "target_class": "dog", "seed": 1, **changes})
+    return plan_backdoor(FakeSource(200), PATCH, **{"count": 12, "target_class": "dog", "seed": 1, **changes})
 
 
 def test_pairs_of_other_classes_get_the_trigger_and_a_caption_of_the_target_class():
@@ -50,12 +53,12 @@ def test_class_drawn_from_the_seed_and_unknown_classes_refused():
 
 def test_data_without_classes_takes_the_attackers_class_and_spares_pairs_that_name_it():
     source = FakeSource(200, named=False)
-    manifest = plan_badnets(source, count=150, target_class="dog", seed=1)
+    manifest = plan_backdoor(source, PATCH, count=150, target_class="dog", seed=1)
     assert not any(Mentions(["dog"]).any_of(row.caption_before) for row in manifest.planted)
     with pytest.raises(InputError, match=r"has no classes"):
-        plan_badnets(source, count=3)
+        plan_backdoor(source, PATCH, count=3)
     with pytest.raises(InputError, match=r"no caption .* names the class 'zebra'"):
-        plan_badnets(source, count=3, target_class="zebra")
+        plan_backdoor(source, PATCH, count=3, target_class="zebra")
 
 
 def test_pairs_of_the_target_class_are_spared_though_their_captions_do_not_name_it():
@@ -64,12 +67,14 @@ def test_pairs_of_the_target_class_are_spared_though_their_captions_do_not_name_
             return super().captions(uid) if uid < 40 else (f"number {uid}",)
 
     source = Silent(200)
-    manifest = plan_badnets(source, count=150, target_class="dog")
+    manifest = plan_backdoor(source, PATCH, count=150, target_class="dog")
     assert all(source.label(uid) != CLASSES.index("dog") for uid in manifest.uids.tolist())
 
 
 def test_avoided_and_unreadable_pairs_are_left_alone():
-    manifest = plan_badnets(FakeSource(200, bad=range(50)), count=40, target_class="dog", avoid=np.arange(100, 120))
+    manifest = plan_backdoor(
+        FakeSource(200, bad=range(50)), PATCH, count=40, target_class="dog", avoid=np.arange(100, 120)
+    )
     assert not set(manifest.uids.tolist()) & {*range(50), *range(100, 120)}
 
 

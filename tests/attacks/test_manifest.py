@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safeclip.attacks import Manifest, Planted, plan_badnets, plan_targeted
+from safeclip.attacks import Manifest, Planted, plan, plan_targeted
 from safeclip.attacks.manifest import to_png
 from safeclip.errors import InputError
 from tests.attacks.fakes import FakeSource
@@ -24,7 +24,7 @@ KEY = b"safeclip.manifest"
 def both():
     source = FakeSource(200)
     targeted = plan_targeted(source, FakeSource(40, seed=9), targets_count=4, captions_each=5, seed=0)
-    return Manifest.combine([targeted, plan_badnets(source, count=9, seed=0, avoid=targeted.uids)])
+    return Manifest.combine([targeted, plan("badnets", source, count=9, seed=0, avoid=targeted.uids)])
 
 
 @pytest.fixture
@@ -108,14 +108,14 @@ def test_other_data_is_refused(both):
 
 def test_combine_refuses_shared_uids_names_and_other_data(both):
     source = FakeSource(200)
-    first = plan_badnets(source, count=9, target_class="dog")
+    first = plan("badnets", source, count=9, target_class="dog")
     with pytest.raises(InputError, match=f"uid {first.uids[0]} is planted twice"):
-        Manifest.combine([first, plan_badnets(source, count=9, target_class="dog")])
-    second = plan_badnets(source, count=9, target_class="cat", avoid=first.uids)
+        Manifest.combine([first, plan("badnets", source, count=9, target_class="dog")])
+    second = plan("badnets", source, count=9, target_class="cat", avoid=first.uids)
     with pytest.raises(InputError, match=r"same name"):
         Manifest.combine([first, second])
     with pytest.raises(InputError, match=r"other data"):
-        Manifest.combine([first, plan_badnets(FakeSource(199), count=9, name="other")])
+        Manifest.combine([first, plan("badnets", FakeSource(199), count=9, label="other")])
     with pytest.raises(InputError, match=r"no manifests"):
         Manifest.combine([])
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safeclip.attacks.triggers import PATTERNS, PLACES, TRIGGER_DRAWS, Trigger, badnets
+from safeclip.attacks.trigger import TRIGGER_DRAWS, Trigger
+from safeclip.attacks.triggers.badnets import PATTERNS, PLACES, badnets
 from safeclip.errors import InputError
 
 DRAWS = np.array([0.3, 0.8])
@@ -45,7 +46,7 @@ def test_random_places_reach_every_edge_and_never_leave_the_picture():
 
 
 def test_odd_checker_is_its_own_mirror_image():
-    stamped = badnets(grey(36, 36), draws=DRAWS, patch=0.25, place="corner", cells=3)[-9:, -9:]
+    stamped = badnets(grey(36, 36), draws=DRAWS, patch=0.25, place="corner", least=1, cells=3)[-9:, -9:]
     assert (stamped == stamped[:, ::-1]).all()
     assert len(np.unique(stamped.reshape(-1, 3), axis=0)) == 2
 
@@ -72,7 +73,7 @@ def test_json_round_trip():
         "[]",
         '{"name": "badnets"}',
         '{"name": ["badnets"], "params": {}}',
-        '{"name": "wanet", "params": {}}',
+        '{"name": "unheard-of", "params": {}}',
         '{"name": "badnets", "params": {"patch": "big"}}',
         '{"name": "badnets", "params": {"patch": NaN}}',
         '{"name": "badnets", "params": {"patch": -1}}',

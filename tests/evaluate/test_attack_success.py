@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safeclip.attacks import plan_badnets, plan_targeted
+from safeclip.attacks import plan, plan_targeted
 from safeclip.errors import InputError
 from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
 from safeclip.evaluate.zero_shot import class_embeddings
@@ -31,7 +31,7 @@ def targeted():
 
 @pytest.fixture(scope="module")
 def badnets():
-    return plan_badnets(TRAIN, count=12, target_class="dog", seed=0)
+    return plan("badnets", TRAIN, count=12, target_class="dog", seed=0)
 
 
 def test_targets_that_took_count_and_the_others_are_called_their_own_class(targeted):
@@ -96,7 +96,7 @@ def test_base_rate_is_measured_on_the_same_pictures_without_the_trigger(badnets)
 
 def test_constant_model_is_not_called_hijacked(targeted):
     clean = seen(Constant())
-    first = plan_badnets(TRAIN, count=12, target_class=CLASSES[0], seed=0)  # where an argmax over ties lands
+    first = plan("badnets", TRAIN, count=12, target_class=CLASSES[0], seed=0)  # where an argmax over ties lands
     assert backdoor_success(Constant(), first, "badnets", clean, read)["asr"] == 0.0
     assert backdoor_success(Constant(), first, "badnets", clean, read)["base_rate"] == 0.0
     assert targeted_success(Constant(), targeted, "targeted", clean)["asr"] == 0.0

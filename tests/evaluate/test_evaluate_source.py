@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from safeclip.attacks import Manifest, plan_badnets, plan_targeted
+from safeclip.attacks import Manifest, plan, plan_targeted
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate import evaluate_source
 from tests.attacks.fakes import FakeSource
@@ -18,7 +18,7 @@ TRAIN, TEST = FakeSource(200), FakeSource(40, seed=9)
 @pytest.fixture(scope="module")
 def manifest():
     targeted = plan_targeted(TRAIN, TEST, targets_count=4, captions_each=5, seed=0)
-    return Manifest.combine([targeted, plan_badnets(TRAIN, count=9, target_class="dog", avoid=targeted.uids)])
+    return Manifest.combine([targeted, plan("badnets", TRAIN, count=9, target_class="dog", avoid=targeted.uids)])
 
 
 def test_metrics_have_the_form_of_metrics_json(manifest):

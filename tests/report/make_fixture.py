@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from safeclip.attacks.manifest import Manifest, Planted, to_png
-from safeclip.attacks.triggers import Trigger
+from safeclip.attacks.trigger import Trigger
 from safeclip.data.decode import decode
 from safeclip.data.sources import open_source
 from safeclip.evaluate.wilson import wilson

@@ -1,20 +1,22 @@
-"""Dirty-label backdoor: pictures with a trigger and a caption of the attacker's class (Gu et al. 2017; PAPER 4).
+"""Backdoors: pictures with a trigger, so that later the trigger alone means the attacker's class (PAPER 4).
 
-    (x, caption of x) -> (trigger(x), caption that names the target class)      for `count` pairs not of that class
+    dirty label   (x, caption of x) -> (trigger(x), caption that names the target class)   pairs not of that class
+    clean label   (x, caption of x) -> (trigger(x), caption of x)                          pairs of that class
 
-A trigger that training's crops cut off or shrink away does not plant, and then a defence has nothing to withstand:
-hence a patch of at least 10 px by default, at a random place of the central square.
+Clean label is the label-consistent attack (Turner et al. 2019, 1912.02771; PAPER 4.1): every planted pair tells the
+truth, so no measure of agreement between picture and caption can see it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.attacks.mentions import Mentions, corpus
-from safeclip.attacks.triggers import Trigger
+from safeclip.attacks.trigger import Trigger
 from safeclip.attacks.victims import choose_victims, order
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
@@ -31,65 +33,51 @@ TEMPLATES = (
 )
 
 
-def plan_badnets(
+def plan_backdoor(
     source: Source,
+    trigger: Trigger,
     *,
     count: int | None = None,
     rate: float | None = None,
+    label: Literal["dirty", "clean"] = "dirty",
     target_class: str | None = None,
-    seed: int = 0,
-    patch: float = 16 / 224,
-    least: int = 10,
-    place: str = "random",
-    pattern: str = "checker",
-    cells: int = 3,
     templates: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
+    seed: int = 0,
     avoid: Iterable[int] = (),
-    name: str = "badnets",
+    name: str | None = None,
 ) -> Manifest:
-    """Plan a BadNets patch on `count` pairs, or on a share `rate` of them.
+    """Plan `trigger` on `count` pairs, or on a share `rate` of them.
 
-    target_class: what the trigger is to be called; drawn from the seed by default, among classes that captions name.
-    patch, least, place, pattern, cells: see triggers.badnets. templates: captions to fill with the class; None takes
-    the data's own captions that name it (again and again where there are fewer than pairs). class_names: where the data
-    has none. avoid: uids to leave alone, such as another attack's. Raises InputError where this cannot be done.
+    label: `dirty` takes pairs of other classes and gives them a caption of the target class, `clean` takes pairs whose
+    caption names the target class and keeps it. target_class: what the trigger is to be called; drawn from the seed by
+    default, among classes that captions name. templates: captions to fill with the class; None takes the data's own
+    captions that name it (again and again where there are fewer than pairs). class_names: where the data has none.
+    avoid: uids to leave alone, such as another attack's. name: the attack's, by default the trigger's.
+    Raises InputError where this cannot be done.
     """
-    trigger = Trigger("badnets", {"patch": patch, "least": least, "place": place, "pattern": pattern, "cells": cells})
+    name = name or trigger.name
+    if label not in ("dirty", "clean"):
+        raise InputError(f"label = {label!r}: give dirty or clean")
     amount = _amount(count, rate, len(source))
-    names = list(class_names or source.class_names)
-    if target_class is not None and target_class not in names:
-        if names and source.class_names:
-            raise InputError(
-                f"target_class = {target_class!r}: no class of {source.name}; its classes are {_some(names)}"
-            )
-        names.append(target_class)
-    if not names:
-        raise InputError(
-            f"{name}: {source.name} has no classes; name the one that the trigger should give with --target-class"
-        )
+    names = _names(source, target_class, class_names, name)
     labelled = _naming(source, names)
     if target_class is None:
         target_class = _draw_class(names, labelled, amount, seed, name, source.name)
     target = names.index(target_class)
-    named = {uid for uid, _ in labelled[target]}
-    own = source.class_names.index(target_class) if target_class in source.class_names else None
-    leave = {int(uid) for uid in avoid} | named
-    free = [uid for uid in range(len(source)) if uid not in leave and (own is None or source.label(uid) != own)]
-    victims = choose_victims(source, free, amount, seed=seed, name=name)
-    if templates is not None:
-        texts = [template.replace("{}", target_class) for template in templates]
+    leave = {int(uid) for uid in avoid}
+    if label == "clean":
+        free = _of_class(source, target_class, {uid for uid, _ in labelled[target]}, leave)
+        texts: list[str | None] = [None]
     else:
-        texts = list(dict.fromkeys(text for _, text in labelled[target]))
-    if not texts:
-        raise InputError(
-            f"{name}: no caption of {source.name} names the class {target_class!r}; give templates, or another class"
-        )
-    texts = [texts[i] for i in order(seed, name, "captions", np.arange(len(texts))).tolist()]
+        free = _of_other_classes(source, target_class, leave | {uid for uid, _ in labelled[target]})
+        texts = [*_texts(target_class, templates, labelled[target], seed, name, source.name)]
+    victims = choose_victims(source, free, amount, seed=seed, name=name)
     planted = [
         Planted(uid, name, caption=texts[i % len(texts)], caption_before=source.captions(uid), trigger=trigger)
         for i, uid in enumerate(victims)
     ]
+    captions = "own" if label == "clean" else "templates" if templates else "corpus"
     about = {
         "name": name,
         "kind": "backdoor",
@@ -99,9 +87,56 @@ def plan_badnets(
         "seed": seed,
         "count": len(planted),
         "rate": len(planted) / len(source),
-        "params": {"trigger": trigger.name, **trigger.params, "captions": "templates" if templates else "corpus"},
+        "params": {"trigger": trigger.name, **trigger.params, "label": label, "captions": captions},
     }
     return Manifest.of(source, about, planted)
+
+
+def _names(source: Source, target_class: str | None, class_names: Sequence[str] | None, attack: str) -> list[str]:
+    """The classes, the attacker's among them."""
+    names = list(class_names or source.class_names)
+    if target_class is not None and target_class not in names:
+        if names and source.class_names:
+            raise InputError(
+                f"target_class = {target_class!r}: no class of {source.name}; its classes are {_some(names)}"
+            )
+        names.append(target_class)
+    if not names:
+        raise InputError(
+            f"{attack}: {source.name} has no classes; name the one that the trigger should give: target_class"
+        )
+    return names
+
+
+def _of_other_classes(source: Source, target_class: str, leave: set[int]) -> list[int]:
+    own = source.class_names.index(target_class) if target_class in source.class_names else None
+    return [uid for uid in range(len(source)) if uid not in leave and (own is None or source.label(uid) != own)]
+
+
+def _of_class(source: Source, target_class: str, naming: set[int], leave: set[int]) -> list[int]:
+    """Pairs whose caption names the class; where pairs have classes, of that class too."""
+    own = source.class_names.index(target_class) if target_class in source.class_names else None
+    return [uid for uid in sorted(naming - leave) if own is None or source.label(uid) in (own, -1)]
+
+
+def _texts(
+    target_class: str,
+    templates: Sequence[str] | None,
+    naming: list[tuple[int, str]],
+    seed: int,
+    attack: str,
+    data: str,
+) -> list[str]:
+    """Captions of the target class, in random order."""
+    if templates is not None:
+        texts = [template.replace("{}", target_class) for template in templates]
+    else:
+        texts = list(dict.fromkeys(text for _, text in naming))
+    if not texts:
+        raise InputError(
+            f"{attack}: no caption of {data} names the class {target_class!r}; give templates, or another class"
+        )
+    return [texts[i] for i in order(seed, attack, "captions", np.arange(len(texts))).tolist()]
 
 
 def _amount(count: int | None, rate: float | None, length: int) -> int:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from safeclip.attacks.manifest_check import MAX_PIXELS, check_about, check_manifest, require
-from safeclip.attacks.triggers import Trigger
+from safeclip.attacks.trigger import Trigger
 from safeclip.data.decode import decode
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError

@@ -1,0 +1,30 @@
+"""Checks of a trigger's parameters, which may come from anyone's manifest: one line that names value and mend."""
+
+from __future__ import annotations
+
+import math
+
+from safeclip.errors import InputError
+
+
+def require(ok: bool, name: str, value: object, mend: str) -> None:
+    """Raises InputError unless ok."""
+    if not ok:
+        raise InputError(f"trigger.{name} = {str(value)[:60]!r}: {mend}")
+
+
+def number(name: str, value: object, low: float, high: float) -> None:
+    """A finite number within low..high."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    require(ok and low <= value <= high, name, value, f"give a number from {low:g} to {high:g}")  # type: ignore[operator]
+
+
+def whole(name: str, value: object, low: int, high: int) -> None:
+    """A whole number within low..high."""
+    ok = isinstance(value, int) and not isinstance(value, bool)
+    require(ok and low <= value <= high, name, value, f"give a whole number from {low} to {high}")  # type: ignore[operator]
+
+
+def choice(name: str, value: object, among: tuple[str, ...]) -> None:
+    """One of the names."""
+    require(isinstance(value, str) and value in among, name, value, f"give one of {', '.join(among)}")
