@@ -17,7 +17,7 @@ def outcome(run: RunDir) -> dict[str, Any]:
     assert newest is not None
     found: dict[str, Any] = {name: (newest / name).read_bytes() for name in ("model.safetensors", "state.safetensors")}
     found |= {f"scores/{file.name}": file.read_bytes() for file in (run.path / "scores").glob("*")}
-    found["split.jsonl"] = run.split_file.read_bytes()
+    found["split.jsonl"] = run.split_file.read_bytes() if run.split_file.exists() else b""
     found["bad_pairs"] = run.bad_pairs_file.exists()
     found["manifest"] = run.manifest_file.read_bytes() if run.manifest_file.exists() else b""
     found["newest"] = newest.name

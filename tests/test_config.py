@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -115,6 +116,17 @@ WRONG = {
     "safeclip.fit": ("sklearn", "choose among converged, paper"),
     "safeclip.scoring": ("never", "choose among fresh, running"),
     "safeclip.order": ("random", "choose among mixed, sequential"),
+    "method": ("magic", "choose among clip, safeclip, roclip, cleanclip, filter"),
+    "roclip.every": (0, "give 1 or more epochs"),
+    "roclip.first": (1, "give 2 or more"),
+    "roclip.pool_share": (0.0, "give a share above 0, at most 1"),
+    "roclip.pool_size": (0, "give 1 or more"),
+    "cleanclip.unimodal_weight": (-0.5, "give 0 or more"),
+    "filter.look_epochs": (0, "give 1 or more"),
+    "filter.share": (1.0, "give a share between 0 and 1"),
+    "filter.detector": ("lof", "choose among kdist, slof, lid, dao, cosine, neighbours"),
+    "filter.k": (1, "give 2 or more"),
+    "filter.reference": (16, "give more than filter.k = 16 pairs, or null for all"),
 }
 
 
@@ -133,8 +145,25 @@ def test_settings_that_contradict_each_other_are_named() -> None:
     with pytest.raises(InputError, match=r"epochs = 6: safeclip needs more than its 6 warm-up and alignment epochs"):
         override(RunConfig(), {"epochs": 6})
     assert override(RunConfig(), {"epochs": 6, "method": "clip"}).epochs == 6
+    for changes, says in (
+        ({"method": "roclip", "epochs": 2, "roclip.every": 3}, "epochs = 2: roclip first matches in epoch 3"),
+        ({"method": "roclip", "epochs": 7, "roclip.first": 7}, "epochs = 7: roclip first matches in epoch 8"),
+        ({"method": "roclip", "epochs": 1, "roclip.every": 1}, "epochs = 1: roclip first matches in epoch 2"),
+        ({"method": "filter", "epochs": 8, "filter.look_epochs": 8}, "epochs = 8: filter needs more than its 8 look"),
+        ({"method": "filter", "epochs": 1}, "epochs = 1: filter needs more than its 1 look"),
+        ({"method": "cleanclip"}, "model.weights = None: cleanclip mends a trained model"),
+    ):
+        with pytest.raises(InputError, match=re.escape(says)):
+            override(RunConfig(), changes)
     with pytest.raises(InputError, match=r"optim\.accumulate = 9: give at most batch_size parts"):
         override(RunConfig(), {"optim.accumulate": 9, "optim.batch_size": 8})
+
+
+def test_a_config_written_before_a_part_was_added_still_reads() -> None:
+    plain = to_dict(RunConfig())
+    for part in ("roclip", "cleanclip", "filter"):
+        del plain[part]
+    assert from_dict(RunConfig, plain) == RunConfig()
 
 
 @pytest.mark.parametrize("name", ["growth", "safeclip.grow", "optim", "safeclip.growth.x", "", ".", "data..spec"])

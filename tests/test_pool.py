@@ -88,7 +88,7 @@ def test_a_restored_pool_goes_on_as_the_saved_one(before: int) -> None:
 
 def test_a_state_of_another_shape_is_refused_with_the_settings_that_mend_it() -> None:
     pool = Pool(7, 4)
-    with pytest.raises(InputError, match=r"safeclip\.pool_size"):
+    with pytest.raises(InputError, match=r"keep the method's pool_size"):
         pool.load_state_dict(Pool(6, 4).state_dict())
     with pytest.raises(InputError, match="holds"):
         pool.load_state_dict({"ring": torch.zeros(7, 4)})

@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar
 from safeclip.errors import InputError
 
 SIGNALS = ("cosine", "neighbours")
+METHOD_NAMES = ("clip", "safeclip", "roclip", "cleanclip", "filter")
+DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 T = TypeVar("T")
 
 
@@ -259,15 +261,97 @@ class SafeclipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoclipConfig:
+    """RoCLIP's own numbers (Yang and Mirzasoleiman, NeurIPS 2023; docs/rivals.md)."""
+
+    every: int = 2
+    """Epochs from one matching epoch to the next. The paper: 2, and more often (1) against up to 1 % of poison."""
+    first: int = 2
+    """Earliest epoch that may match, at least 2; those before are plain CLIP. The paper's description has no such
+    warm-up; an epoch of its data is 2,000 steps, and on small data a model matches at random after one epoch."""
+    pool_share: float = 0.02
+    """Size of the caption pool as a share of the pairs. The paper: 21,845 captions for 1M pairs, about 2 %."""
+    pool_size: int | None = None
+    """Size of the caption pool in embeddings, instead of `pool_share`."""
+
+    def __post_init__(self) -> None:
+        _check(self.every >= 1, "roclip.every", self.every, "give 1 or more epochs")
+        _check(self.first >= 2, "roclip.first", self.first, "give 2 or more: the first epoch's pool holds noise")
+        _check(0 < self.pool_share <= 1, "roclip.pool_share", self.pool_share, "give a share above 0, at most 1")
+        _check(self.pool_size is None or self.pool_size >= 1, "roclip.pool_size", self.pool_size, "give 1 or more")
+
+    def matches(self, epoch: int) -> bool:
+        """Whether `epoch`, from 1, is a matching one: every, 2 every, ... from `first` on."""
+        return epoch >= self.first and epoch % self.every == 0
+
+    def first_match(self) -> int:
+        """The first epoch that matches."""
+        return -(-self.first // self.every) * self.every
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanclipConfig:
+    """CleanCLIP's own numbers (Bansal et al., ICCV 2023; docs/rivals.md).
+
+    The rest of its recipe is the run's: `model.weights` is the poisoned model, `data` the trusted pairs. The paper
+    takes 100,000 pairs, 10 epochs, batch 64, rate 1e-5 and 50 warm-up steps.
+    """
+
+    unimodal_weight: float = 1.0
+    """Weight of the unimodal loss beside the CLIP loss; 0 fine-tunes with the CLIP loss alone. The paper: 1."""
+
+    def __post_init__(self) -> None:
+        _check(self.unimodal_weight >= 0, "cleanclip.unimodal_weight", self.unimodal_weight, "give 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """Numbers of filtering by an outlier detector (Huang et al., ICLR 2025; docs/rivals.md)."""
+
+    look_epochs: int | None = None
+    """Epochs of the plain model that the detector looks at, counted in `epochs`. None: half of them, so that the final
+    model gets as many, as in the paper (32 and 32)."""
+    share: float = 0.1
+    """Share of the pairs that are dropped: the most outlying ones. The paper: 0.1, and 0.01 against a patch."""
+    detector: str = "dao"
+    """Outlier score: kdist, slof, lid or dao of the image embeddings; cosine or neighbours of the pairs. The paper
+    compares the first four and retrains with dao."""
+    k: int = 16
+    """Nearest neighbours that a detector looks at. The paper's code: 16."""
+    reference: int | None = 1024
+    """Pairs, drawn at random, among which kdist, slof, lid and dao seek neighbours; None: among all (100,000 at most).
+    The paper's code seeks them in the batch that a pair is scored in. The more planted pairs a reference set holds, the
+    denser they look."""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.look_epochs is None or self.look_epochs >= 1, "filter.look_epochs", self.look_epochs, "give 1 or more"
+        )
+        _check(0 < self.share < 1, "filter.share", self.share, "give a share between 0 and 1")
+        _check(self.detector in DETECTORS, "filter.detector", self.detector, f"choose among {', '.join(DETECTORS)}")
+        _check(self.k >= 2, "filter.k", self.k, "give 2 or more")
+        _check(
+            self.reference is None or self.reference > self.k,
+            "filter.reference",
+            self.reference,
+            f"give more than filter.k = {self.k} pairs, or null for all",
+        )
+
+    def look(self, epochs: int) -> int:
+        """Epochs of the first model, of a run of `epochs`."""
+        return max(1, epochs // 2) if self.look_epochs is None else self.look_epochs
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One training run."""
 
     preset: str = ""
     """Name of the preset this started from, for the reader."""
     method: str = "safeclip"
-    """Training method: clip or safeclip."""
+    """Training method: clip, safeclip, roclip, cleanclip or filter."""
     epochs: int = 32
-    """Passes over the data, warm-up and alignment counted."""
+    """Passes over the data; warm-up and alignment counted, and `filter`'s look epochs."""
     seed: int = 0
     """Draws of the weights, the plan and the views."""
     manifest: str | None = None
@@ -287,8 +371,12 @@ class RunConfig:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     safeclip: SafeclipConfig = field(default_factory=SafeclipConfig)
+    roclip: RoclipConfig = field(default_factory=RoclipConfig)
+    cleanclip: CleanclipConfig = field(default_factory=CleanclipConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
+        _check(self.method in METHOD_NAMES, "method", self.method, f"choose among {', '.join(METHOD_NAMES)}")
         _check(self.epochs >= 1, "epochs", self.epochs, "give 1 or more")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "give a whole number from 0 to 2**63 - 1")
         _check(self.checkpoint_minutes > 0, "checkpoint_minutes", self.checkpoint_minutes, "give minutes above 0")
@@ -307,6 +395,23 @@ class RunConfig:
                 self.epochs,
                 f"safeclip needs more than its {before} warm-up and alignment epochs",
             )
+        if self.method == "roclip":
+            first = self.roclip.first_match()
+            _check(
+                self.epochs >= first, "epochs", self.epochs, f"roclip first matches in epoch {first}; give that many"
+            )
+        if self.method == "filter":
+            look = self.filter.look(self.epochs)
+            _check(self.epochs > look, "epochs", self.epochs, f"filter needs more than its {look} look epochs")
+        if self.method == "cleanclip":
+            self._check_cleanclip()
+
+    def _check_cleanclip(self) -> None:
+        weights, views = self.model.weights, self.views
+        _check(weights is not None, "model.weights", weights, "cleanclip mends a trained model; name its checkpoint")
+        mend = "cleanclip takes both its losses of the same two augmented views"
+        _check(views.clip_views == "augmented", "views.clip_views", views.clip_views, f"{mend}; give augmented")
+        _check(views.clip_text == views.text, "views.clip_text", views.clip_text, f"{mend}; give {views.text}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -365,6 +470,10 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         if len(kinds) != len(value):
             raise InputError(f"{where} = {value!r}: give {len(kinds)} values")
         return tuple(_cast(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise InputError(f"{where} = {value!r}: give names and their values")
+        return dict(value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

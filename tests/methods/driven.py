@@ -39,6 +39,7 @@ class Data:
         self.records: list[dict[str, Any]] = []
         self.columns: list[dict[str, np.ndarray]] = []
         self.notes: list[str] = []
+        self.restarts = 0
 
     def embeddings(self) -> Embeddings:
         return Embeddings(self.image, self.text, (self.image * self.text).sum(1))
@@ -48,9 +49,13 @@ class Data:
             usable=self.usable,
             embed=self.embeddings,
             hashes=lambda: self.hashes,
+            restart=self._restart,
             record_split=self._record,
             note=self.notes.append,
         )
+
+    def _restart(self) -> None:
+        self.restarts += 1
 
     def _record(self, record: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
         self.records.append(record)

@@ -1,4 +1,4 @@
-"""Plain CLIP: every pair, every epoch, one loss."""
+"""Plain CLIP: every pair, every epoch, one loss; and what all methods have in common."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from safeclip.config import METHOD_NAMES
+from safeclip.data.loader import Recipe
 from safeclip.errors import InputError
-from safeclip.methods import build_method
+from safeclip.methods import METHODS, build_method
 from safeclip.objective import clip_loss, clip_loss_crossed
 from tests.methods.driven import Data, config, drive
 
@@ -36,13 +38,14 @@ def test_the_loss_is_symmetric_over_one_view_and_crossed_over_two(views: int) ->
 
 
 @pytest.mark.parametrize(("clip_views", "clip_text"), [("clean", "none"), ("augmented", "eda"), ("augmented", "none")])
-def test_both_methods_show_the_clip_loss_the_same_views(clip_views: str, clip_text: str) -> None:
+def test_all_methods_show_the_clip_loss_the_same_views(clip_views: str, clip_text: str) -> None:
     changes = {"views.clip_views": clip_views, "views.clip_text": clip_text}
-    recipes = [build_method(config(method=m, **changes), 50, 8).objectives["clip"].recipe for m in ("clip", "safeclip")]
-    assert recipes[0] == recipes[1]
-    assert (recipes[0].augment, recipes[0].eda) == (clip_views == "augmented", clip_text == "eda")
+    for name in ("clip", "safeclip", "roclip", "filter"):
+        recipe = build_method(config(method=name, **changes), 50, 8).objectives["clip"].recipe
+        assert recipe == Recipe(1, clip_views == "augmented", clip_text == "eda")
 
 
 def test_an_unknown_method_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"method = 'magic': choose among clip, .*safeclip"):
-        build_method(config(method="magic"), 50, 8)
+    with pytest.raises(InputError, match=r"method = 'magic': choose among clip, safeclip, .*filter"):
+        config(method="magic")
+    assert tuple(METHODS) == METHOD_NAMES, "there is one for each name, and no other"

@@ -28,11 +28,13 @@ class Objective:
 @dataclass(frozen=True)
 class Schedule:
     """Learning rate of one objective in one phase. peak: rate. steps: of this objective in the whole phase.
-    constant: hold the peak instead of warming up and ending at zero."""
+    constant: hold the peak instead of warming up and ending at zero. shared: name under which the steps of several
+    objectives, or phases, are counted as those of one schedule; None counts this objective's in this phase alone."""
 
     peak: float
     steps: int
     constant: bool = False
+    shared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,16 @@ class Tools:
     """What the loop lends a method at the start of an epoch.
 
     usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
-    hashes: perceptual hashes uint64 (N,). record_split: takes the split's record and its score columns.
-    note: a line for the log.
+    hashes: perceptual hashes uint64 (N,). restart: puts the towers, the logit scale among them, and the optimizer back
+    to what they were before the first step; the place in the data and the method's own state stay.
+    record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
+    whatever else the method has. note: a line for the log.
     """
 
     usable: np.ndarray
     embed: Callable[[], Embeddings]
     hashes: Callable[[], np.ndarray]
+    restart: Callable[[], None]
     record_split: Callable[[dict[str, Any], dict[str, np.ndarray]], None]
     note: Callable[[str], None]
 

@@ -103,7 +103,7 @@ class Pool:
             if tuple(state[name].shape) != shape:
                 raise InputError(
                     f"pool state: {name} has shape {tuple(state[name].shape)}, this run's has {shape}; "
-                    "keep safeclip.pool_size, safeclip.pool_share and the model as they were"
+                    "keep the method's pool_size and pool_share, and the model, as they were"
                 )
         position = int(state["position"])
         if not 0 <= position < max(1, self.size) or not bool(torch.isfinite(state["ring"]).all()):

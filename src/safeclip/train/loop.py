@@ -164,7 +164,8 @@ class _Trainer:
 
     def _step(self, inputs: Inputs, epoch: Epoch, index: int) -> None:
         name = inputs.objective
-        schedule, key = epoch.schedules[name], f"{epoch.phase}/{name}"
+        schedule = epoch.schedules[name]
+        key = schedule.shared or f"{epoch.phase}/{name}"
         # Pairs found bad leave later epochs, and the schedule shortens under its steps: what is over runs at its end.
         step = min(self.steps[key], schedule.steps - 1)
         rate = rate_at(step, schedule.steps, schedule.peak, self.config.optim.warmup_share, schedule.constant)
@@ -195,9 +196,16 @@ class _Trainer:
                 self.reader, self.embedder, self.bad, every_caption, lambda i, n: bar.at(done, f"{where} {i}/{n}")
             ),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
+            restart=self._restart,
             record_split=self._record_split,
             note=lambda text: self.log.add({"event": "note", "epoch": self.epoch, "text": text}),
         )
+
+    def _restart(self) -> None:
+        """Weights and optimizer as they were before the first step; bad pairs, counters and random state stay."""
+        first = build(self.config.model, seed=self.config.seed)
+        self.clip.net.load_state_dict(first.net.state_dict())
+        self.stepper.optimizer.state.clear()
 
     def _record_split(self, record: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
         write_scores(self.run.scores_file(self.epoch), columns)

@@ -1,0 +1,52 @@
+"""CleanCLIP (Bansal et al., ICCV 2023, arXiv 2303.03323): fine-tune a poisoned model on trusted pairs, so that each
+modality is tied to itself anew and the trigger's tie to the target's captions fades.
+
+    L = L_clip(I, T) + w (L_I + L_T) / 2
+    L_I = CE(s I1 I2^t),  L_T = CE(s T1 T2^t)        view 1 of each row looks for view 2 among the batch's views 2
+
+The poisoned model is `model.weights`, the trusted pairs are the run's data. What must stay true: gradients flow through
+both views, and the logit scale is one for all three losses.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from safeclip.config import RunConfig
+from safeclip.data.loader import Recipe
+from safeclip.data.plan import plan
+from safeclip.methods.base import Epoch, Objective, Schedule, State, Tools
+from safeclip.methods.clip import clip_objective_loss, count_steps
+from safeclip.objective import unimodal_loss
+
+
+class CleanClip:
+    def __init__(self, config: RunConfig, pairs: int, dim: int):
+        self.config = config
+        two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
+        self.objectives = {"cleanclip": Objective(two_views, grads=(True, True))}
+
+    def begin_epoch(self, epoch: int, tools: Tools) -> None:
+        """Nothing changes between epochs."""
+
+    def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
+        config, uids = self.config, np.flatnonzero(usable)
+        steps = config.epochs * count_steps(len(uids), config.optim.batch_size)
+        batches = plan(config.seed, epoch, {"cleanclip": uids}, config.optim.batch_size)
+        return Epoch("finetune", batches, {"cleanclip": Schedule(config.optim.rate, steps)})
+
+    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+        views = self.config.views.clip_count
+        crossmodal = clip_objective_loss(image[:views], text[:views], scale)
+        unimodal = (unimodal_loss(image[0], image[1], scale) + unimodal_loss(text[0], text[1], scale)) / 2
+        return crossmodal + self.config.cleanclip.unimodal_weight * unimodal
+
+    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
+        """CleanCLIP keeps nothing."""
+
+    def state_dict(self) -> State:
+        return State()
+
+    def load_state_dict(self, state: State) -> None:
+        pass

@@ -1,0 +1,116 @@
+"""Look, drop, start again (Huang et al., ICLR 2025, arXiv 2502.01385): an outlier detector on a plainly trained, and so
+perhaps poisoned, model says which pairs a second model is not to see.
+
+    epochs 1..W        plain CLIP on all pairs
+    start of W+1       an outlier score of each pair from the first model's clean embeddings; the `share` of highest
+                       score is dropped; weights and optimizer go back to what they were before the first step
+    epochs W+1..E      plain CLIP on the rest, on a schedule of its own
+
+What must stay true: the score is the published one and its high end is dropped, whatever the attack; no step of the
+final model sees a dropped pair, nor anything that the first model learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.config import RunConfig
+from safeclip.data.plan import plan
+from safeclip.errors import RunError
+from safeclip.methods.base import Embeddings, Epoch, Schedule, State, Tools
+from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.signals.copies import copy_groups
+from safeclip.signals.dao import dao
+from safeclip.signals.kdist import kdist
+from safeclip.signals.lid import lid
+from safeclip.signals.neighbours import neighbour_agreement
+from safeclip.signals.slof import slof
+
+OUTLIERS: dict[str, Callable[..., np.ndarray]] = {"kdist": kdist, "slof": slof, "lid": lid, "dao": dao}
+"""Detectors that read the image embeddings alone."""
+
+
+class Filter:
+    def __init__(self, config: RunConfig, pairs: int, dim: int):
+        self.config, self.own, self.look = config, config.filter, config.filter.look(config.epochs)
+        self.objectives = {"clip": clip_objective(config)}
+        self.kept = np.ones(pairs, bool)
+
+    def begin_epoch(self, epoch: int, tools: Tools) -> None:
+        if epoch == self.look + 1:
+            self._drop(epoch, tools.embed(), tools)
+            tools.restart()
+
+    def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
+        config, looking = self.config, epoch <= self.look
+        uids = np.flatnonzero(usable & self.kept)
+        epochs = self.look if looking else config.epochs - self.look
+        schedule = Schedule(config.optim.rate, epochs * count_steps(len(uids), config.optim.batch_size))
+        batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
+        return Epoch("look" if looking else "retrain", batches, {"clip": schedule})
+
+    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+        return clip_objective_loss(image, text, scale)
+
+    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
+        """The filter looks at clean embeddings alone."""
+
+    def state_dict(self) -> State:
+        return State({"kept": torch.from_numpy(self.kept)})
+
+    def load_state_dict(self, state: State) -> None:
+        self.kept = state.tensors["kept"].numpy().astype(bool)
+
+    def _drop(self, epoch: int, scores: Embeddings, tools: Tools) -> None:
+        """Renew `kept` from the embeddings of the model as it stands."""
+        usable = np.flatnonzero(tools.usable)
+        risk = self._risk(scores, usable, tools)
+        kept = least_outlying(risk, self.own.share)
+        self.kept = np.zeros(len(self.kept), bool)
+        self.kept[usable[kept]] = True
+        record = {
+            "epoch": epoch,
+            "detector": self.own.detector,
+            "safe_share": float(kept.mean()),
+            "safe_count": int(kept.sum()),
+        }
+        columns = {"uid": usable, "similarity": scores.cosine.numpy()[usable], "safe": kept, "risk": risk}
+        tools.record_split(record, columns)
+        tools.note(f"{int((~kept).sum())} of {len(kept)} pairs dropped by {self.own.detector}; training starts again")
+
+    def _risk(self, scores: Embeddings, usable: np.ndarray, tools: Tools) -> np.ndarray:
+        """The detector's score of each usable pair, float32, high where it is suspicious."""
+        own = self.own
+        if own.detector == "cosine":
+            cosine: np.ndarray = scores.cosine.numpy()[usable]
+            return -cosine
+        if own.detector == "neighbours":
+            groups = copy_groups(tools.hashes())[usable]
+            return -neighbour_agreement(scores.image[usable], scores.text[usable], own.k, groups)
+        among = {} if own.reference is None else {"max_reference": own.reference}
+        return OUTLIERS[own.detector](scores.image[usable], own.k, **among)
+
+
+def least_outlying(risk_N: np.ndarray, share: float) -> np.ndarray:
+    """All but the round(share * N) pairs of highest risk, bool (N,); of equal risks the later pairs go first.
+
+    Raises:
+        RunError: a risk is NaN, or no pair would be dropped, or fewer than 2 kept.
+
+    >>> least_outlying(np.array([0.1, 3.0, 0.2, 0.2]), 0.5).tolist()
+    [True, False, True, False]
+    """
+    count, dropped = len(risk_N), round(share * len(risk_N))
+    if np.isnan(risk_N).any():
+        raise RunError(f"filter: the risk of {int(np.isnan(risk_N).sum())} pairs is NaN; lower optim.rate")
+    if dropped == 0 or count - dropped < 2:
+        raise RunError(
+            f"filter.share = {share}: drops {dropped} of {count} pairs; give a share that drops and leaves some"
+        )
+    kept_N = np.zeros(count, bool)
+    kept_N[np.argsort(risk_N, kind="stable")[: count - dropped]] = True
+    return kept_N

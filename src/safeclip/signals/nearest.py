@@ -1,0 +1,105 @@
+"""The pairs nearest to each pair in one tower's space, exact within a reference set, a chunk of rows at a time.
+
+    kNN(i) = the k others j of the reference set of greatest <z_i, z_j>;   d(i, j) = |z_i - z_j|
+
+What must stay true: a pair is never its own neighbour, and neighbours do not depend on the chunk. Distances are those
+of the differences, not sqrt(2 - 2 cos): near nothing, where copies lie, that root is mostly rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.data.draws import shuffled
+from safeclip.errors import RunError
+
+SAME_POINT = 1e-4
+"""Distance of unit embeddings below which they count as one point: the rounding of the towers."""
+
+
+@torch.no_grad()
+def nearest(
+    embedding_ND: Tensor, k: int, groups_N: np.ndarray | None = None, chunk: int = 2048, max_reference: int = 100_000
+) -> tuple[Tensor, Tensor]:
+    """The k nearest others of each pair, in no order: indices int64 (N, K), and whether there is one, bool (N, K).
+
+    embedding_ND: unit embeddings, float32. groups_N: pairs of one id are no neighbours of each other. chunk: rows
+    compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of this size,
+    the same in every call. K is k, or the size of the reference set where that is less.
+    """
+    count, device = len(embedding_ND), embedding_ND.device
+    ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
+    group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
+    copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
+    reference_M = torch.from_numpy(reference(count, max_reference)).to(device)
+    slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
+    slot_N[reference_M] = torch.arange(len(reference_M), device=device)
+    embedding_MD, group_M = embedding_ND[reference_M], group_N[reference_M]
+
+    width = min(k, len(reference_M))
+    index_NK = torch.zeros(count, width, dtype=torch.long, device=device)
+    there_NK = torch.zeros(count, width, dtype=torch.bool, device=device)
+    for start in range(0, count, chunk):
+        rows = slice(start, start + chunk)
+        similar_BM = embedding_ND[rows] @ embedding_MD.T
+        _leave_out(similar_BM, slot_N[rows], group_N[rows], copied_N[rows], group_M)
+        near_BK, place_BK = similar_BM.topk(width, dim=1, sorted=False)
+        index_NK[rows], there_NK[rows] = reference_M[place_BK], near_BK > -torch.inf
+    return index_NK, there_NK
+
+
+@torch.no_grad()
+def distances(embedding_ND: Tensor, k: int, chunk: int = 2048, max_reference: int = 100_000) -> tuple[Tensor, Tensor]:
+    """Distances to the k nearest others, ascending, float64 (N, K), and their indices int64 (N, K).
+
+    As `nearest`; K is less than k where a pair of the reference set has fewer others there, 0 where it is alone.
+
+    Raises:
+        ValueError: embedding_ND is not (N, D), or k, chunk or max_reference is below 1.
+        RunError: an embedding is not finite.
+    """
+    check("distances", k, chunk, max_reference, image=embedding_ND)
+    embedding_ND = embedding_ND.detach().float()
+    count = len(embedding_ND)
+    k = max(0, min(k, min(count, max_reference) - 1))
+    index_NK, _ = nearest(embedding_ND, k, None, chunk, max_reference)
+    distance_NK = torch.zeros(index_NK.shape, dtype=torch.float64, device=embedding_ND.device)
+    for start in range(0, count, chunk):
+        rows = slice(start, start + chunk)
+        apart_BK = (embedding_ND[rows, None] - embedding_ND[index_NK[rows]]).norm(dim=2, dtype=torch.float64)
+        distance_NK[rows], order_BK = apart_BK.sort(dim=1, stable=True)
+        index_NK[rows] = index_NK[rows].gather(1, order_BK)
+    return distance_NK, index_NK
+
+
+def reference(count: int, most: int) -> np.ndarray:
+    """Indices, ascending: all `count`, or `most` of them at random, the same in every call, so that epochs compare."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(shuffled(seed=0, epoch=0, uids=np.arange(count), stream=0)[:most])
+
+
+def check(where: str, k: int, chunk: int, max_reference: int, **embeddings: Tensor) -> None:
+    """Raises ValueError on shapes that do not fit or numbers below 1, RunError on embeddings that are not finite."""
+    count = len(next(iter(embeddings.values())))
+    if any(e.ndim != 2 or len(e) != count for e in embeddings.values()):
+        shapes = " and ".join(str(tuple(e.shape)) for e in embeddings.values())
+        raise ValueError(f"{where}: shapes {shapes}; give (N, D), one row a pair")
+    if min(k, chunk, max_reference) < 1:
+        raise ValueError(f"{where}: k = {k}, chunk = {chunk}, max_reference = {max_reference}; give 1 or more")
+    for name, embedding in embeddings.items():
+        bad = int((~torch.isfinite(embedding).all(1)).sum())
+        if bad:
+            raise RunError(f"{where}: {bad} {name} embeddings are not finite; lower optim.rate or set optim.clip_norm")
+
+
+def _leave_out(similar_BM: Tensor, slot_B: Tensor, group_B: Tensor, copied_B: Tensor, group_M: Tensor) -> None:
+    """Set the similarities to the pair itself and to its group to -inf, in place."""
+    own = torch.nonzero(slot_B >= 0).squeeze(1)
+    similar_BM[own, slot_B[own]] = -torch.inf
+    copied = torch.nonzero(copied_B).squeeze(1)
+    if len(copied):
+        same_CM = group_B[copied, None] == group_M
+        similar_BM[copied] = similar_BM[copied].masked_fill_(same_CM, -torch.inf)
