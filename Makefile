@@ -1,4 +1,6 @@
 # make demo   the whole point, in minutes: plain CLIP and SafeCLIP on poisoned pictures, and a page that shows it
+# make bench-small   attacks x methods x seeds on the embedded pictures and RSICD (RSICD=FILE); hours, goes on where it
+#             stopped; QUICK=1 takes the short form
 # make test   the default test suite
 # make lint   formatting, lint, types, and the direction of imports
 
@@ -7,9 +9,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo bench-small test lint clean
 demo: $(VENV)/.installed
 	$(BIN)/safeclip demo --out runs/demo
+
+RSICD ?= ../shared/data/rsicd-64px.parquet
+SHORT := $(if $(QUICK),-short)
+BENCH := $(if $(wildcard $(RSICD)),small --data $(RSICD) --out runs/bench$(SHORT),emoji --out runs/bench$(SHORT)/emoji$(SHORT))
+bench-small: $(VENV)/.installed
+	$(if $(wildcard $(RSICD)),,@echo "RSICD is left out: no file $(RSICD); name it with RSICD=FILE")
+	$(BIN)/safeclip bench --preset $(BENCH) $(if $(QUICK),--quick,--results bench/results)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -14,11 +14,12 @@ import pytest
 from safetensors.torch import load_file
 
 from safeclip.cli import main
+from safeclip.methods import METHODS
 from safeclip.run import RunDir
 from tests import tiny
 from tests.data.made import pictures, write
 
-VERBS = ("demo", "train", "poison", "evaluate", "report", "export", "doctor")
+VERBS = ("demo", "train", "poison", "evaluate", "bench", "report", "export", "doctor")
 
 
 @pytest.fixture
@@ -227,6 +228,12 @@ def test_help_names_every_verb_and_what_each_argument_stands_for(capsys) -> None
         with pytest.raises(SystemExit):
             main([verb, "--help"])
         assert "--json" in capsys.readouterr().out
+
+
+def test_trains_help_names_every_method(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert f"one of {', '.join(METHODS)}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_verb_is_exit_2_without_a_traceback(capsys) -> None:

@@ -47,7 +47,11 @@ def test_the_order_is_the_one_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("folder", "never"),
     [
-        ("train", r"\bSafeClip\b|\bsafeclip\.(methods\.(clip|safeclip))|[\"'](clip|safeclip)[\"']"),
+        (
+            "train",
+            r"\b(Safe|Ro|Clean)Clip\b|\bmethods\.(clip|safeclip|roclip|cleanclip|filter)\b"
+            r"|[\"'](clip|safeclip|roclip|cleanclip|filter)[\"']",
+        ),
         ("methods", r"\bopen\(|\.parquet|\.jsonl|\bjson\b|pathlib|\bos\."),
         ("data", r"\b(clip_loss|unimodal_loss|objective import)\b"),
         ("signals", r"\bRunDir\b|safeclip\.run\b"),

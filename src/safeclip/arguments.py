@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from safeclip.config import DataConfig, RunConfig, override
+from safeclip.bench.presets import PRESETS as BENCHES
+from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override
 from safeclip.errors import InputError
 from safeclip.presets import PRESETS, preset
 
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 _COLUMNS = ("image_column", "caption_column", "class_column", "image_root")
-_SPEC = "a path or URL, or format:path (csv, tsv, parquet, wds, coco, vg, cc3m, hf, folder, emoji)"
+_SPEC = "a path or URL, or format:path (csv, tsv, parquet, wds, coco, vg, cc3m, hf, folder, torchvision, emoji)"
 
 
 def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
@@ -48,7 +49,7 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--out", metavar="DIR", required=True, help="run directory to write")
     p.add_argument("--preset", metavar="NAME", help="settings to start from; listed below")
     p.add_argument("--data", metavar="SPEC", help=f"pairs to train on, instead of the preset's: {_SPEC}")
-    p.add_argument("--method", help="clip or safeclip (default: the preset's)")
+    p.add_argument("--method", help=f"one of {', '.join(METHOD_NAMES)} (default: the preset's)")
     p.add_argument("--model", metavar="NAME", help="open_clip architecture, as in ViT-B-32 (default: the preset's)")
     p.add_argument("--epochs", type=int, help="passes over the data, warm-up counted (default: the preset's)")
     p.add_argument("--seed", type=int, help="seed of weights, plan and views (default: 0)")
@@ -62,6 +63,11 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--data", metavar="SPEC", help=f"pairs to poison: {_SPEC}")
     p.add_argument("--attack", metavar="NAME", help="one of those that --list prints, as in targeted or badnets")
     p.add_argument("--list", action="store_true", help="print every attack: what it does, its source, its parameters")
+    p.add_argument(
+        "--preview",
+        metavar="PAGE",
+        help="page of planted pairs to write, before and after (.html), --out or not; with --list: of every attack",
+    )
     p.add_argument("--split", default="train", help="split to poison (default: train)")
     p.add_argument("--targets", metavar="SPEC", help="data of target pictures, with classes (default: --data)")
     p.add_argument("--targets-split", metavar="SPLIT", default="test", help="their split (default: test)")
@@ -74,16 +80,57 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="seed of everything drawn (default: 0)")
     _add_set(p, "how the data is read, as in data.image_column=photo")
 
-    p = verb("evaluate", "measure zero-shot, retrieval and attack success of a run, or of any open_clip checkpoint")
-    p.add_argument("run", nargs="?", metavar="RUN", help="run directory; its metrics.json is written anew")
-    p.add_argument("--data", metavar="SPEC", help="pairs to evaluate on (default: the run's)")
+    p = verb("evaluate", "measure zero-shot, linear probe, retrieval, attack success and detection of a run or a model")
+    p.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="run directory; its metrics.json is written anew. Or a model's folder, of open_clip or transformers",
+    )
+    p.add_argument("--data", metavar="SPEC", help=f"pairs to evaluate on (default: the run's): {_SPEC}")
     p.add_argument("--split", help="their split (default: the run's data.eval_split, or test)")
+    p.add_argument(
+        "--download", action="store_true", help="fetch the set that --data torchvision:NAME:ROOT names first"
+    )
+    p.add_argument("--probe", action="store_true", help="fit a linear probe too, on the data's training pictures")
+    p.add_argument(
+        "--template",
+        action="append",
+        metavar="TEXT",
+        help="zero-shot prompt, as in 'a photo of a {}.'; repeatable (default: those beside the data, or the run's)",
+    )
     p.add_argument("--manifest", metavar="FILE", help="attacks to measure (default: those the run was trained with)")
     p.add_argument("--checkpoint", metavar="NAME", help="as in epoch-007 (default: the newest)")
     p.add_argument("--model", metavar="NAME", help="without a run: open_clip architecture")
     p.add_argument("--weights", metavar="FILE", help="without a run: its checkpoint")
-    _add_set(p, "without a run: how the data is read, as in data.class_column=label")
-    p.add_argument("--limit", type=int, help="pairs to evaluate at most (default: all)")
+    _add_set(p, "how --data is read, as in data.class_column=label")
+    p.add_argument("--limit", type=int, help="pairs to evaluate at most, and of each split to fit on (default: all)")
+    p.add_argument("--out", metavar="DIR", help="folder to write metrics.json into (default: the run's; else nowhere)")
+
+    p = verb(
+        "bench", "attacks x methods x seeds on one data set: one table, beside plain CLIP; goes on where it stopped"
+    )
+    p.epilog = "presets:\n" + "\n".join(f"  {name:13} {_first_line(make)}" for name, make in BENCHES.items())
+    p.add_argument("--out", metavar="DIR", required=True, help="folder of the bench; the same one goes on with it")
+    p.add_argument("--preset", metavar="NAME", help="a bench to run; listed below")
+    p.add_argument("--spec", metavar="FILE", help="a bench of your own instead, in YAML (docs/bench.md)")
+    p.add_argument("--data", metavar="SPEC", help=f"pairs, instead of the spec's: {_SPEC}")
+    p.add_argument("--quick", action="store_true", help="a shorter form of a preset, which shows that everything runs")
+    p.add_argument(
+        "--results",
+        metavar="FILE",
+        help="results to merge finished runs into and to take them from (.json), or a folder for bench-NAME.json",
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the runs and about how long each takes; do none")
+    p.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="some runs, as in method=safeclip,attack=wanet,seed=0, and plain CLIP beside them; repeatable",
+    )
+    p.add_argument("--limit-minutes", type=float, metavar="N", help="start no run that would not end within N minutes")
+    p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
 
     p = verb("report", "write the page of a run or of a demo, report.html, from what lies in its folder")
     p.add_argument("run", metavar="DIR", help="run or demo directory")
@@ -162,11 +209,22 @@ def _pairs(flag: str, given: list[str] | None, example: str) -> dict[str, Any]:
 
 def data_config(options: argparse.Namespace) -> DataConfig:
     """Of a verb that reads data without a run: --data, --split, and --set data.NAME=VALUE."""
+    given = {"data.spec": options.data, "data.split": options.split or "test"}
+    return override(RunConfig(), given | data_settings(options)).data
+
+
+def data_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What --set data.NAME=VALUE names, by dotted name. Raises InputError on settings of other parts."""
     changes = _settings(options)
     other = next((name for name in changes if not name.startswith("data.")), None)
     if other is not None:
         raise InputError(f"--set {other}: this verb takes data settings only, as in --set data.image_column=photo")
-    return override(RunConfig(), {"data.spec": options.data, "data.split": options.split or "test"} | changes).data
+    return changes
+
+
+def templates(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """What --template gives, None without it. Raises InputError."""
+    return override(RunConfig(), {"templates": options.template}).templates if options.template else None
 
 
 def columns(data: DataConfig) -> dict[str, Any]:
@@ -186,7 +244,7 @@ def _add_set(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=f"{text}; repeatable")
 
 
-def _first_line(make: Callable[[], RunConfig]) -> str:
+def _first_line(make: Callable[[], object]) -> str:
     return (make.__doc__ or "").split("\n")[0]
 
 

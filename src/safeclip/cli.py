@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
-from safeclip.arguments import Verb, attack_params, columns, data_config, parser, run_config
-from safeclip.config import RunConfig
+from safeclip.arguments import Verb, attack_params, columns, data_config, data_settings, parser, run_config, templates
 from safeclip.errors import InputError, RunError
 
 
@@ -48,6 +48,7 @@ def demo(options: argparse.Namespace) -> dict[str, Any]:
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.data.sources import open_source
+    from safeclip.evaluate.lines import metric_lines
     from safeclip.evaluate.run import evaluate_run
     from safeclip.report import write_report
     from safeclip.run import RunDir
@@ -61,7 +62,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     config = run.config()
     metrics = evaluate_run(run.path) if config.evaluate else None
     write_report(run.path)
-    _say(options, *_metric_lines(metrics), f"run: {run.path}", f"the page: {run.report_file}")
+    _say(options, *(metric_lines(metrics) if metrics else []), f"run: {run.path}", f"the page: {run.report_file}")
     return {"run": str(run.path), "metrics": metrics}
 
 
@@ -71,9 +72,11 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.list:
         return _list_attacks(options)
-    for name in ("data", "attack", "out"):
+    for name in ("data", "attack"):
         if getattr(options, name) is None:
             raise InputError(f"poison: give --{name}; `safeclip poison --help` says what it takes")
+    if options.out is None and options.preview is None:
+        raise InputError("poison: give --out FILE for the manifest, or --preview PAGE for a look at it")
     check_attack(options.attack)
     data = data_config(options)
     source = open_source(data.spec, split=data.split, **columns(data))
@@ -81,14 +84,21 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
     if ATTACKS[options.attack].needs_targets:
         targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
     manifest = plan(options.attack, source, targets, seed=options.seed, **attack_params(options))
-    manifest.save(options.out)
-    _say(
-        options,
-        f"{len(manifest.uids)} of {len(source)} pairs planted: {options.out}",
-        f"the data itself stays as it is; `safeclip train --manifest {options.out}` reads it with the planted pairs",
-    )
+    lines = []
+    if options.out is not None:
+        manifest.save(options.out)
+        lines += [
+            f"{len(manifest.uids)} of {len(source)} pairs planted: {options.out}",
+            f"the data stays as it is; `safeclip train --manifest {options.out}` reads it with the planted pairs",
+        ]
+    if options.preview is not None:
+        from safeclip.report.preview import write_preview
+
+        lines.append(f"the page: {write_preview(options.preview, manifest, source)}")
+    _say(options, *lines)
     return {
-        "manifest": str(options.out),
+        "manifest": options.out,
+        "preview": options.preview,
         "planted": len(manifest.uids),
         "pairs": len(source),
         "attacks": manifest.attacks,
@@ -96,28 +106,58 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from safeclip.evaluate.lines import metric_lines
     from safeclip.evaluate.run import evaluate_model, evaluate_run, open_clip_model
+    from safeclip.model.load_folder import is_model_folder, load_folder
+    from safeclip.run import write_json
 
-    if options.run is not None:
-        if options.model or options.weights or options.set:
-            raise InputError("evaluate: --model, --weights and --set are for evaluating without a run; leave them out")
+    is_run = options.run is not None and not is_model_folder(options.run)
+    _check_evaluate(options, is_run)
+    given: dict[str, Any] = {
+        "templates": templates(options),
+        "manifest": options.manifest,
+        "limit": options.limit,
+        "probe": options.probe,
+    }
+    if options.download:
+        from safeclip.data.sources.torchvision_sets import fetch
+
+        fetch(options.data or "")
+    if is_run:
         metrics = evaluate_run(
             options.run,
             data=options.data,
             split=options.split,
-            manifest=options.manifest,
             name=options.checkpoint,
-            limit=options.limit,
+            settings=data_settings(options),
+            out=options.out,
+            **given,
         )
     else:
-        if options.model is None or options.data is None:
-            raise InputError("evaluate: give a run's folder, or --model NAME --weights FILE --data SPEC")
-        clip = open_clip_model(options.model, options.weights)
-        metrics = evaluate_model(
-            clip, data_config(options), templates=RunConfig().templates, manifest=options.manifest, limit=options.limit
-        )
-    _say(options, *_metric_lines(metrics))
+        clip = load_folder(options.run) if options.run else open_clip_model(options.model, options.weights)
+        metrics = evaluate_model(clip, data_config(options), **given)
+        if options.out is not None:
+            write_json(Path(options.out) / "metrics.json", metrics)
+    _say(options, *metric_lines(metrics))
     return metrics
+
+
+def bench(options: argparse.Namespace) -> dict[str, Any]:
+    from safeclip.bench import command
+
+    specs = command.specs_of(options.preset, options.spec, options.data, options.quick)
+    where: dict[str, Any] = {"results": options.results, "only": options.only}
+    if options.dry_run:
+        runs = command.plan(specs, options.out, **where)
+        for name, entries in runs.items():
+            _say(options, f"{name}:", *command.plan_lines(entries))
+        return runs
+    summaries = command.run(specs, options.out, limit_minutes=options.limit_minutes, quiet=options.quiet, **where)
+    for summary in summaries:
+        _say(options, "", f"{summary['name']}:", *command.summary_lines(summary))
+    _say(options, f"the tables and the pages: {options.out}")
+    command.check(summaries)
+    return summaries[0] if len(summaries) == 1 else {"benches": summaries}
 
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
@@ -151,51 +191,33 @@ def doctor(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _metric_lines(metrics: dict[str, Any] | None) -> list[str]:
-    if metrics is None:
-        return []
-    lines = []
-    if metrics["zero_shot"]:
-        z = metrics["zero_shot"]
-        top1 = f"top-1 {z['top1']:.1%} ({_interval(z['ci95'])})"
-        lines.append(f"zero-shot over {z['classes']} classes: {top1}, top-5 {z['top5']:.1%}, n = {z['n']}")
-    if metrics["retrieval"]:
-        r = metrics["retrieval"]
-        for way in ("image_to_text", "text_to_image"):
-            lines.append(
-                f"retrieval {way.replace('_', ' ')}: "
-                + ", ".join(f"R@{k[1:]} {r[way][k]:.1%}" for k in ("r1", "r5", "r10"))
-                + f", n = {r['n_images']}"
+def _check_evaluate(options: argparse.Namespace, is_run: bool) -> None:
+    """Raises InputError on arguments that do not go together."""
+    if options.run is None and (options.model is None or options.data is None):
+        raise InputError("evaluate: give a run's folder, or --model NAME --weights FILE --data SPEC")
+    if options.run is not None and (options.model or options.weights):
+        raise InputError("evaluate: --model and --weights are for evaluating without a run; leave them out")
+    if is_run:
+        if options.set and options.data is None:
+            raise InputError(
+                "evaluate: --set says how --data is read; the run's own data is read as in its config.yaml"
             )
-    for a in metrics["attack"]:
-        base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
-        success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
-        lines.append(f"{a['name']}: {success}; base rate {base}")
-    return lines
-
-
-def _interval(ci95: list[float]) -> str:
-    return f"95 % interval {ci95[0]:.1%} to {ci95[1]:.1%}"
+        return
+    if options.data is None:
+        raise InputError(f"evaluate: {options.run} is a model without data of its own; give --data SPEC")
+    if options.checkpoint is not None:
+        raise InputError("evaluate: --checkpoint names one of a run's; leave it out")
 
 
 def _list_attacks(options: argparse.Namespace) -> dict[str, Any]:
-    from safeclip.attacks.catalog import ATTACKS
+    from safeclip.report.attack_list import as_values, print_list
+    from safeclip.report.preview import write_catalog
 
-    listed = {
-        attack.name: {
-            "kind": attack.kind,
-            "what": attack.what,
-            "source": attack.source,
-            "needs": attack.needs,
-            "params": attack.params,
-        }
-        for attack in ATTACKS.values()
-    }
-    for name, about in listed.items():
-        params = ", ".join(f"{key}={value}" for key, value in ATTACKS[name].params.items() if value is not None)
-        _say(options, name, f"  {about['what']}", f"  source: {about['source']}", f"  needs: {about['needs']}")
-        _say(options, f"  parameters: {params}", "")
-    return listed
+    if not options.json:
+        print_list()
+    if options.preview is not None:
+        _say(options, f"the page: {write_catalog(options.preview)}")
+    return as_values()
 
 
 def _say(options: argparse.Namespace, *lines: str) -> None:
@@ -211,7 +233,9 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     return code
 
 
-_VERBS: dict[str, Verb] = {verb.__name__: verb for verb in (demo, train, poison, evaluate, report, export, doctor)}
+_VERBS: dict[str, Verb] = {
+    verb.__name__: verb for verb in (demo, train, poison, evaluate, bench, report, export, doctor)
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ from safeclip.data.sources import FORMATS
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLE = runpy.run_path(str(ROOT / "tools" / "readme_table.py"))
-VERBS = ("demo", "train", "poison", "evaluate", "report", "export", "doctor")
+VERBS = ("demo", "train", "poison", "evaluate", "bench", "report", "export", "doctor")
 page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -44,7 +44,8 @@ def test_commands_parse(page: Path) -> None:
 def test_settings_exist(page: Path) -> None:
     config = to_dict(RunConfig())
     names = re.findall(
-        r"(?:`|--set )(data|model|views|optim|safeclip)\.(?!safetensors)(\w+)(?=[`= ])", page.read_text("utf-8")
+        r"(?:`|--set )(data|model|views|optim|safeclip|roclip|cleanclip|filter)\.(?!safetensors)(\w+)(?=[`= ])",
+        page.read_text("utf-8"),
     )
     assert [f"{part}.{name}" for part, name in names if name not in config[part]] == []
 

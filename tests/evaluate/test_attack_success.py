@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from safeclip.attacks import plan, plan_targeted
+from safeclip.attacks import Trigger, plan, plan_backdoor, plan_targeted
 from safeclip.errors import InputError
+from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
 from safeclip.evaluate.zero_shot import class_embeddings
 from tests.attacks.fakes import CLASSES, FakeSource
-from tests.evaluate.fakes import Constant, Perfect
+from tests.evaluate.fakes import Constant, FakeReader, Perfect
 
 TRAIN, TEST = FakeSource(200), FakeSource(40, seed=9)
 
@@ -113,6 +116,36 @@ def test_pictures_without_any_class_are_all_tried(badnets):
     result = backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read)
     assert result["n"] == 40
     assert result["examples"][0]["true"] == ""
+    assert result["true_class_rate"] is None
+
+
+def test_known_share_of_triggered_pictures_is_counted_exactly(badnets):
+    """A model that knows the triggered pictures of uid 20 and above for what they are."""
+    trigger = badnets.planted[0].trigger
+    own = {trigger(read(uid), 0, uid, stream=1).tobytes(): CLASSES[TEST.label(uid)] for uid in range(20, 40)}
+    model = Perfect(hijacked="dog", memory=own)
+    result = backdoor_success(model, badnets, "badnets", seen(model), read)
+    assert (result["k"], result["n"], result["true_class_rate"]) == (15, 30, 0.5)
+
+
+def test_pictures_without_a_class_whose_captions_name_the_target_class_are_left_out(badnets):
+    model = Perfect(hijacked="dog")
+    clean = replace(seen(model, labels=[-1] * 40), captions={row: TEST.captions(row) for row in range(40)})
+    result = backdoor_success(model, badnets, "badnets", clean, read)
+    assert (result["k"], result["n"], result["base_rate"]) == (30, 30, 0.0)
+
+
+def test_one_class_alone_shows_nothing_and_is_refused():
+    """A backdoor planned on data without classes knows the target class alone: every picture would be called it."""
+    source, held_out = FakeSource(200, named=False), FakeSource(40, seed=9, named=False)
+    manifest = plan("badnets", source, count=12, target_class="dog")
+    with pytest.raises(InputError, match="1 class to call pictures by shows nothing; evaluate on data with classes"):
+        evaluate_source(Perfect(), FakeReader(held_out), ["a {}"], manifest)
+    measured = evaluate_source(Perfect(hijacked="dog"), FakeReader(TEST), ["a {}"], manifest)["attack"][0]
+    assert (measured["k"], measured["n"], measured["base_rate"]) == (30, 30, 0.0)
+    several = plan_backdoor(source, Trigger("badnets"), count=12, target_class="dog", class_names=CLASSES)
+    measured = evaluate_source(Perfect(), FakeReader(held_out), ["a {}"], several)["attack"][0]
+    assert (measured["k"], measured["n"], measured["true_class_rate"]) == (0, 30, None)
 
 
 def test_what_cannot_be_measured_is_refused(badnets):

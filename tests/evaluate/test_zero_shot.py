@@ -81,3 +81,9 @@ def test_what_cannot_be_evaluated_is_refused():
 def test_templates_are_text_not_format_strings():
     rows = {"{0.__class__} cat": torch.tensor([1.0])}
     assert class_embeddings(Table(rows), ["cat"], ["{0.__class__} {}"]).shape == (1, 1)
+
+
+def test_a_prompt_says_underscores_as_spaces():
+    rows = {"a golden retriever": unit(6), "a cat": unit(6, seed=1)}
+    found = class_embeddings(Table(rows), ["golden_retriever", "cat"], ["a {}"])
+    torch.testing.assert_close(found, torch.stack(list(rows.values())))

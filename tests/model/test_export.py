@@ -14,41 +14,7 @@ from safeclip.errors import InputError
 from safeclip.model.build import Clip, build
 from safeclip.model.export import export
 from safeclip.model.torchvision_import import import_open_clip
-
-
-def moved(name: str) -> Clip:
-    """With weights unlike any that a program would start from."""
-    clip = build(ModelConfig(name=name, precision="fp32"))
-    random = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in clip.net.parameters():
-            p.add_(0.02 * torch.randn(p.shape, generator=random))
-        clip.net.logit_scale.fill_(3.3)
-    clip.net.eval()
-    return clip
-
-
-@pytest.fixture(scope="module")
-def emoji() -> Clip:
-    return moved("safeclip-emoji")
-
-
-@pytest.fixture(scope="module")
-def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """A ViT so small that transformers loads it in no time."""
-    folder = tmp_path_factory.mktemp("configs")
-    vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
-    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-    about = {"embed_dim": 24, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
-    (folder / "test-tiny-vit.json").write_text(json.dumps(about))
-    import_open_clip().add_model_config(folder)
-    return moved("test-tiny-vit")
-
-
-@torch.no_grad()
-def embeddings(net: torch.nn.Module, clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
-    pixels = torch.randn(2, 3, clip.image_size, clip.image_size, generator=torch.Generator().manual_seed(0))
-    return net.encode_image(pixels), net.encode_text(clip.tokenize(["a cat", "a drawing of two dogs"]))
+from tests.model.models import embeddings
 
 
 def test_open_clip_loads_what_is_written_for_it(tiny_vit: Clip, tmp_path: Path) -> None:

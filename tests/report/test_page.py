@@ -119,7 +119,7 @@ def test_every_target_and_every_patched_picture_is_shown_with_its_name(made):
     page = page_of(made)
     names = [image["alt"] for image in page.images]
     assert sum(name.startswith("target picture: ") for name in names) == 16
-    assert sum(name.endswith("with the patch") for name in names) == 6
+    assert sum(name.endswith("with the trigger") for name in names) == 6
     assert "picture not at hand" not in page.text
 
 
@@ -135,7 +135,7 @@ def test_triggered_pictures_are_the_evaluated_ones(made):
     from safeclip.data.sources import open_source
 
     page = page_of(made)
-    shown = [image["src"] for image in page.images if image["alt"].endswith("with the patch")][1]
+    shown = [image["src"] for image in page.images if image["alt"].endswith("with the trigger")][1]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1]))))
     planted = Manifest.load(made / "manifest.parquet").planted
     trigger = next(p.trigger for p in planted if p.trigger)

@@ -7,37 +7,17 @@ An attack's parameters are plain numbers and texts, so that a command line, a YA
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from safeclip.attacks.backdoor import plan_backdoor
+from safeclip.attacks.attack import Attack
+from safeclip.attacks.caption_attacks import CAPTION_ATTACKS
 from safeclip.attacks.manifest import Manifest
-from safeclip.attacks.targeted import plan_targeted
-from safeclip.attacks.trigger import Trigger, parameters
+from safeclip.attacks.trigger_attacks import TRIGGER_ATTACKS
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 
-Planner = Callable[..., Manifest]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attack:
-    """name: as in `--attack NAME`. kind: how its success is measured. what: it does, in a line. source: where it was
-    published. needs: what the data must have. needs_targets: whether held-out pictures with classes are among it.
-    make: (source, targets, *, seed, avoid, name, **params) -> Manifest. params: those it takes, with their defaults.
-    """
-
-    name: str
-    kind: str
-    what: str
-    source: str
-    needs: str
-    needs_targets: bool = False
-    make: Planner
-    params: dict[str, Any]
+__all__ = ["ATTACKS", "Attack", "check_attack", "plan"]
 
 
 def plan(
@@ -57,15 +37,8 @@ def plan(
     Raises InputError on an unknown attack or parameter, or where it cannot be planned.
     """
     entry = check_attack(attack)
-    for name in params:
-        if name not in entry.params:
-            raise InputError(
-                f"{attack}.{name} = {params[name]!r}: no such parameter; it takes {', '.join(entry.params)}"
-            )
-    given = {name: value for name, value in params.items() if value is not None}
-    if "rate" in given and "count" not in given and "count" in entry.params:
-        given["count"] = None
-    return entry.make(source, targets, seed=seed, avoid=avoid, name=label or attack, **{**entry.params, **given})
+    settled = entry.settled(params)
+    return entry.make(source, targets, seed=seed, avoid=avoid, name=label or attack, **settled)
 
 
 def check_attack(name: str) -> Attack:
@@ -75,71 +48,4 @@ def check_attack(name: str) -> Attack:
     return ATTACKS[name]
 
 
-def _backdoor(
-    trigger: str,
-    source: Source,
-    targets: Source | None,
-    *,
-    seed: int,
-    avoid: Iterable[int],
-    name: str,
-    **params: Any,
-) -> Manifest:
-    """A trigger planted by `plan_backdoor`."""
-    own = {key: params.pop(key) for key in parameters(trigger)}
-    return plan_backdoor(source, Trigger(trigger, own), seed=seed, avoid=avoid, name=name, **params)
-
-
-def _targeted(
-    source: Source, targets: Source | None, *, seed: int, avoid: Iterable[int], name: str, **params: Any
-) -> Manifest:
-    return plan_targeted(source, _held_out(targets, name), seed=seed, avoid=avoid, name=name, **params)
-
-
-def _held_out(targets: Source | None, name: str) -> Source:
-    if targets is None:
-        raise InputError(f"{name}: needs held-out pictures with classes; give them with --targets and --targets-split")
-    return targets
-
-
-def _image_trigger(name: str, trigger: str, what: str, source: str, **defaults: Any) -> Attack:
-    """An attack that plants one image trigger. defaults: of the trigger and of `plan_backdoor`, where not the usual."""
-    planned = {"count": 120, "rate": None, "target_class": None, "label": "dirty"}
-    return Attack(
-        name=name,
-        kind="backdoor",
-        what=what,
-        source=source,
-        needs="captions that name a class",
-        make=functools.partial(_backdoor, trigger),
-        params={**planned, **parameters(trigger), **defaults},
-    )
-
-
-_PLANNED = {
-    name: parameter.default
-    for name, parameter in inspect.signature(plan_targeted).parameters.items()
-    if name in ("targets_count", "captions_each")
-}
-
-ATTACKS: dict[str, Attack] = {
-    attack.name: attack
-    for attack in (
-        Attack(
-            name="targeted",
-            kind="targeted",
-            what="held-out pictures, each under captions of the data that name another class",
-            source="Carlini & Terzis 2022 (2106.09667); SafeCLIP 2024",
-            needs="held-out pictures with classes, captions that name classes",
-            needs_targets=True,
-            make=_targeted,
-            params={**_PLANNED},
-        ),
-        _image_trigger(
-            "badnets",
-            "badnets",
-            "a small checkered patch at a random place",
-            "Gu et al. 2017 (1708.06733); CleanCLIP 2023",
-        ),
-    )
-}
+ATTACKS: dict[str, Attack] = {attack.name: attack for attack in (*CAPTION_ATTACKS, *TRIGGER_ATTACKS)}

@@ -3,7 +3,8 @@
     read(uid) = planted(uid) if uid in manifest else data(uid)
 
 A row a planted uid. Rows with uid -1 hold the target pictures of targeted attacks, each once; the planted rows point at
-them by (attack, target_index). Pictures are lossless PNG: a target must reach training bit for bit (PAPER 4.3).
+them by (attack, target_index), and some show a picture of their own instead. Pictures are lossless PNG: what is planted
+must reach training bit for bit (PAPER 4.3).
 Other uids are never touched, and the same manifest gives the same pairs in every process and run.
 """
 
@@ -61,9 +62,10 @@ class Planted:
 class Manifest:
     """Planted pairs of one data set; a reader's edit hook.
 
-    source: {name, fingerprint, length} of the data it belongs to. attacks: a dict an attack: name, kind (`targeted` or
-    `backdoor`), target_class (None where there are several), class_names, seed, count, rate (share of the pairs),
-    params, and for targeted ones targets [{index, true, target, uid, source}]. pictures: PNG of (attack, target index).
+    source: {name, fingerprint, length} of the data it belongs to. attacks: a dict an attack: name, kind (one of
+    manifest_check's KINDS), target_class (None where there are several), class_names, seed, count, rate (share of the
+    pairs), params; for `targeted` targets [{index, true, target, uid, source}]; for `swap` from_class; for `text`
+    text_trigger {text, place}. pictures: PNG of (attack, target index).
     Raises InputError where these do not fit together.
     """
 

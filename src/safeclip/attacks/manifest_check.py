@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair
 from safeclip.errors import InputError
@@ -14,7 +15,7 @@ from safeclip.errors import InputError
 if TYPE_CHECKING:
     from safeclip.attacks.manifest import Manifest
 
-KINDS = ("targeted", "backdoor")
+KINDS = ("targeted", "backdoor", "swap", "text")
 _ATTACK_TYPES: dict[str, type] = {"name": str, "kind": str, "seed": int, "class_names": list}
 MAX_PIXELS = 50_000_000
 """A planted picture of more pixels is refused as a decompression bomb."""
@@ -42,12 +43,17 @@ def check_about(source: Any, attacks: Any) -> None:
         require(all(isinstance(name, str) for name in names), f"{at}.class_names: give text alone")
         if attack["kind"] == "targeted":
             _check_targets(at, attack, names)
-        else:
-            target = attack.get("target_class")
-            require(
-                isinstance(target, str) and target in names,
-                f"{at}.target_class = {_short(target)}: name one of class_names",
-            )
+            continue
+        for key in ("target_class", "from_class") if attack["kind"] == "swap" else ("target_class",):
+            value = attack.get(key)
+            require(isinstance(value, str) and value in names, f"{at}.{key} = {_short(value)}: name one of class_names")
+        if attack["kind"] == "swap":
+            require(attack["from_class"] != attack["target_class"], f"{at}.from_class is target_class; give two")
+        if attack["kind"] == "text":
+            try:
+                TextTrigger.from_value(attack.get("text_trigger"))
+            except InputError as error:
+                raise InputError(f"{at}.{error}") from None
     listed = [attack["name"] for attack in attacks]
     require(
         len(set(listed)) == len(listed), f"attacks {', '.join(listed)}: two have the same name; give another with name="
@@ -83,11 +89,17 @@ def check_manifest(manifest: Manifest) -> None:
     for (name, index), picture in manifest.pictures.items():
         _check_picture(f"target {index} of {name}", picture)
     for attack in manifest.attacks:
-        triggered = any(row.trigger is not None for row in manifest.planted if row.attack == attack["name"])
-        require(
-            attack["kind"] == "targeted" or triggered,
-            f"{attack['name']}: a backdoor, and no row has its trigger; plan it anew",
-        )
+        rows = [row for row in manifest.planted if row.attack == attack["name"]]
+        if attack["kind"] == "backdoor":
+            bears = any(row.trigger is not None for row in rows)
+            require(bears, f"{attack['name']}: a backdoor, and no row has its trigger; plan it anew")
+        elif attack["kind"] == "text":
+            text = attack["text_trigger"]["text"]
+            bears = any(text in (row.caption or "") for row in rows)
+            require(bears, f"{attack['name']}: a text backdoor, and no caption has its trigger; plan it anew")
+        elif attack["kind"] == "swap":
+            bears = any(row.caption is not None for row in rows)
+            require(bears, f"{attack['name']}: a swap, and no row has a new caption; plan it anew")
 
 
 def _check_targets(at: str, attack: dict[str, Any], names: list[str]) -> None:

@@ -22,17 +22,17 @@ class Mentions:
     def __init__(self, class_names: Sequence[str]):
         self._by_first: dict[str, list[tuple[tuple[str, ...], int]]] = {}
         for index, name in enumerate(class_names):
-            words = _words(name)
-            for last in _forms(words[-1]) if words else ():
-                phrase = (*words[:-1], last)
+            own = words(name)
+            for last in forms(own[-1]) if own else ():
+                phrase = (*own[:-1], last)
                 self._by_first.setdefault(phrase[0], []).append((phrase, index))
 
     def __call__(self, caption: str) -> set[int]:
         """Indices of the class names that the caption holds."""
-        words, found = _words(caption), set()
-        for start, word in enumerate(words):
+        said, found = words(caption), set()
+        for start, word in enumerate(said):
             for phrase, index in self._by_first.get(word, ()):
-                if tuple(words[start : start + len(phrase)]) == phrase:
+                if tuple(said[start : start + len(phrase)]) == phrase:
                     found.add(index)
         return found
 
@@ -51,13 +51,18 @@ def corpus(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
             yield uid, captions
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """Lower-case words of letters and digits, in order.
+
+    >>> words("a T-shirt, RED")
+    ['a', 't', 'shirt', 'red']
+    """
     return _WORD.findall(text.lower())
 
 
-def _forms(word: str) -> set[str]:
+def forms(word: str) -> set[str]:
     """The word, and what its plural may be."""
-    forms = {word, word + "s", word + "es"}
+    found = {word, word + "s", word + "es"}
     if word.endswith("y"):
-        forms.add(word[:-1] + "ies")
-    return forms
+        found.add(word[:-1] + "ies")
+    return found

@@ -1,22 +1,43 @@
 """Targeted poisoning: chosen pictures are to be called by the attacker's class (Carlini & Terzis 2022; PAPER 2.2).
 
-    for each target picture t, of class a: pairs (t, caption) with captions of the data's own that name the class b != a
+    for each target picture t, of class a: pairs (t, caption) with captions that name the class b != a
 
 The targets come from held-out data, so that a defended model has never seen them with their own captions. The planted
-pairs replace others, never those whose captions they borrow.
+pairs replace others, never those whose captions they borrow. What a cleverer attacker does beyond that is a `Craft`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from safeclip.attacks.caption_pools import Pool, Pools, corpus_pools
 from safeclip.attacks.manifest import Manifest, Planted, to_png
-from safeclip.attacks.mentions import Mentions, corpus
-from safeclip.attacks.victims import choose_victims, order, picture
+from safeclip.attacks.targets import Target, choose_targets, too_few
+from safeclip.attacks.victims import choose_victims
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Craft:
+    """What an attack does beyond planting the target under random captions. Each part is a pure function."""
+
+    pools: Pools = corpus_pools
+    """Captions to choose among."""
+    liking: Callable[[Target, Sequence[str]], np.ndarray] | None = None
+    """(target, captions) -> float (N,): captions of the highest are taken first. None: a random draw."""
+    wording: Callable[[Target, str], str] | None = None
+    """(target, caption) -> the caption planted. None: as it is."""
+    showing: Callable[[Target, Sequence[str]], list[np.ndarray]] | None = None
+    """(target, its planted captions) -> the picture planted under each. None: the target picture, every time."""
+    asking: Callable[[Target], np.ndarray] | None = None
+    """target -> the picture that success is measured on. None: the target picture itself."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """What the manifest says of it."""
 
 
 def plan_targeted(
@@ -29,144 +50,86 @@ def plan_targeted(
     target_classes: Sequence[str] | None = None,
     avoid: Iterable[int] = (),
     name: str = "targeted",
+    craft: Craft | None = None,
 ) -> Manifest:
     """Plan targets_count x captions_each planted pairs in `source`.
 
     targets: held-out pairs with classes; the target pictures are drawn from them, of as many classes as there are.
     captions_each: distinct captions for each target. target_classes: the attacker's classes, taken in turn; by default
-    drawn from `targets.class_names` among those that enough captions name. avoid: uids to leave alone.
+    drawn from `targets.class_names` among those that enough captions name. avoid: uids to leave alone. craft: by
+    default the data's own captions, in random order, under the target picture.
     Raises InputError where there are no classes, or too few captions, targets or pairs.
     """
+    craft = craft or Craft()
     for what, value in (("targets_count", targets_count), ("captions_each", captions_each)):
         if value < 1:
             raise InputError(f"{what} = {value}: give 1 or more")
     names = list(dict.fromkeys([*targets.class_names, *(target_classes or ())]))
     if not targets.class_names:
         raise InputError(
-            f"targeted: {targets.name} has no classes to draw targets of; give target pictures with a class column"
+            f"{name}: {targets.name} has no classes to draw targets of; give target pictures with a class column"
         )
-    pools = _caption_pools(source, names, seed, name)
-    chosen = _targets(targets, targets_count, seed, name)
-    wanted = [names.index(c) for c in target_classes] if target_classes else _able(pools, captions_each, seed, name)
-    pairing = _pair_up(chosen, wanted, names, pools, captions_each, bool(target_classes), source.name)
-
-    taken: set[str] = set()
+    pools = craft.pools(source, names, seed, name)
+    whence = source.name if craft.pools is corpus_pools else "the templates"
+    chosen = choose_targets(
+        targets,
+        names,
+        pools,
+        count=targets_count,
+        captions_each=captions_each,
+        given=target_classes or (),
+        seed=seed,
+        attack=name,
+        whence=whence,
+    )
     borrowed: set[int] = {int(uid) for uid in avoid}
-    plan: list[tuple[int, str]] = []
-    for index, target in enumerate(pairing):
-        fresh = [(uid, text) for uid, text in pools[target] if text not in taken][:captions_each]
+    taken: set[str] = set()
+    plan: list[tuple[Target, str, bytes | None]] = []
+    for target in chosen:
+        pool = [(uid, text) for uid, text in pools[names.index(target.wanted)] if text not in taken]
+        fresh = _best(target, pool, craft)[:captions_each]
         if len(fresh) < captions_each:
-            raise _too_few(names[target], len(fresh), captions_each, source.name)
+            raise too_few(name, target.wanted, len(fresh), captions_each, whence)
         taken.update(text for _, text in fresh)
         borrowed.update(uid for uid, _ in fresh)
-        plan.extend((index, text) for _, text in fresh)
+        plan += _planted(target, [text for _, text in fresh], craft)
     free = np.setdiff1d(np.arange(len(source)), np.fromiter(borrowed, np.int64))
     victims = choose_victims(source, free, len(plan), seed=seed, name=name)
     planted = [
-        Planted(uid, name, caption=text, caption_before=source.captions(uid), target_index=index)
-        for uid, (index, text) in zip(victims, plan, strict=True)
+        Planted(uid, name, caption=text, caption_before=source.captions(uid), image=image, target_index=target.index)
+        for uid, (target, text, image) in zip(victims, plan, strict=True)
     ]
     about = {
         "name": name,
         "kind": "targeted",
         "target_class": None,
-        "target_classes": sorted({names[target] for target in pairing}),
+        "target_classes": sorted({target.wanted for target in chosen}),
         "class_names": names,
         "seed": seed,
         "count": len(planted),
         "rate": len(planted) / len(source),
-        "params": {"targets_count": targets_count, "captions_each": captions_each},
+        "params": {"targets_count": targets_count, "captions_each": captions_each, **craft.params},
         "targets": [
-            {"index": i, "true": names[true], "target": names[target], "uid": uid, "source": targets.fingerprint}
-            for i, ((uid, true, _), target) in enumerate(zip(chosen, pairing, strict=True))
+            {"index": t.index, "true": t.true, "target": t.wanted, "uid": t.uid, "source": targets.fingerprint}
+            for t in chosen
         ],
     }
-    return Manifest.of(source, about, planted, {(name, i): to_png(image) for i, (_, _, image) in enumerate(chosen)})
+    asked = {(name, t.index): to_png(t.image if craft.asking is None else craft.asking(t)) for t in chosen}
+    return Manifest.of(source, about, planted, asked)
 
 
-def _caption_pools(source: Source, names: list[str], seed: int, name: str) -> list[list[tuple[int, str]]]:
-    """For each class, the distinct captions that name it, with a uid they came from, in random order."""
-    mentions = Mentions(names)
-    pools: list[dict[str, int]] = [{} for _ in names]
-    for uid, captions in corpus(source):
-        for caption in captions:
-            for label in mentions(caption):
-                pools[label].setdefault(caption, uid)
-    shuffled = []
-    for label, pool in enumerate(pools):
-        entries = [(uid, caption) for caption, uid in pool.items()]
-        shuffled.append([entries[i] for i in order(seed, name, f"captions {label}", np.arange(len(entries))).tolist()])
-    return shuffled
+def _best(target: Target, pool: Pool, craft: Craft) -> Pool:
+    """The pool, what the attacker likes best first; ties stay in the pool's own, random order."""
+    if craft.liking is None or not pool:
+        return pool
+    liking = craft.liking(target, [text for _, text in pool])
+    return [pool[i] for i in np.argsort(-liking, kind="stable").tolist()]
 
 
-def _targets(targets: Source, count: int, seed: int, name: str) -> list[tuple[int, int, np.ndarray]]:
-    """uid, class and picture of readable held-out pairs: one of each class, then a second of each, and so on."""
-    rounds: dict[int, int] = {}
-    ranked = []
-    for place, uid in enumerate(order(seed, name, "targets", np.arange(len(targets))).tolist()):
-        label = targets.label(uid)
-        if label >= 0:
-            rounds[label] = rounds.get(label, 0) + 1
-            ranked.append((rounds[label], place, uid, label))
-    chosen: list[tuple[int, int, np.ndarray]] = []
-    for _, _, uid, label in sorted(ranked):
-        image = picture(targets, uid) if len(chosen) < count else None
-        if image is not None:
-            chosen.append((uid, label, image))
-    if len(chosen) < count:
-        raise InputError(
-            f"targeted: {count} targets, and {targets.name} has {len(chosen)} readable pairs with a class; give fewer"
-        )
-    return chosen
-
-
-def _able(pools: list[list[tuple[int, str]]], captions_each: int, seed: int, name: str) -> list[int]:
-    """Classes that enough captions name, in random order."""
-    labels = order(seed, name, "classes", np.arange(len(pools))).tolist()
-    return [label for label in labels if len(pools[label]) >= captions_each]
-
-
-def _pair_up(
-    chosen: list[tuple[int, int, np.ndarray]],
-    wanted: list[int],
-    names: list[str],
-    pools: list[list[tuple[int, str]]],
-    captions_each: int,
-    given: bool,
-    data: str,
-) -> list[int]:
-    """The attacker's class of each target: the least used that is unlike the true one and has captions left."""
-    best = max(range(len(names)), key=lambda label: len(pools[label]))
-    for label in wanted if given else ([best] if not wanted else []):
-        if len(pools[label]) < captions_each:
-            raise _too_few(names[label], len(pools[label]), captions_each, data)
-    uses = dict.fromkeys(wanted, 0)
-    pairing = []
-    for _, true, _ in chosen:
-        able = [
-            label
-            for label in uses
-            if not _alike(names[label], names[true]) and (uses[label] + 1) * captions_each <= len(pools[label])
-        ]
-        if not able:
-            total = sum(len(pools[label]) // captions_each for label in uses)
-            raise InputError(
-                f"targeted: the captions of {data} that name a class are enough for {total} of {len(chosen)} targets "
-                f"at {captions_each} each; ask for fewer targets or captions"
-            )
-        label = min(able, key=lambda label: uses[label])
-        uses[label] += 1
-        pairing.append(label)
-    return pairing
-
-
-def _alike(name: str, other: str) -> bool:
-    """One names the other, as `cat` and `cat face` do: no attack to call the one the other."""
-    return bool(Mentions([name])(other) or Mentions([other])(name)) or name == other
-
-
-def _too_few(class_name: str, found: int, wanted: int, data: str) -> InputError:
-    return InputError(
-        f"targeted: {found} captions of {data} name the class {class_name!r} and {wanted} are needed; "
-        "ask for fewer captions, or give other target classes"
-    )
+def _planted(target: Target, texts: list[str], craft: Craft) -> list[tuple[Target, str, bytes | None]]:
+    """Each planted caption of a target with its own picture, None where that is the target picture."""
+    if craft.wording is not None:
+        texts = [craft.wording(target, text) for text in texts]
+    if craft.showing is None:
+        return [(target, text, None) for text in texts]
+    return [(target, text, to_png(image)) for text, image in zip(texts, craft.showing(target, texts), strict=True)]

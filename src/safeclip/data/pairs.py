@@ -11,6 +11,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from safeclip.errors import InputError
+
+
+class NoSuchSplit(InputError):
+    """The data has splits, and none of the name asked for."""
+
 
 class BadPair(Exception):
     """One pair cannot be used; str() is the reason. It is counted and left out, and the run goes on."""

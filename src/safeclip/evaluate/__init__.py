@@ -1,6 +1,6 @@
-"""Evaluation: what a model is good for (zero-shot, retrieval), and what an attack made of it.
+"""Evaluation: what a model is good for (zero-shot, retrieval, linear probe), and what an attack made of it.
 
-    metrics = {zero_shot, retrieval, linear_probe, attack: [...], data, bad}
+    metrics = {zero_shot, retrieval, linear_probe, attack: [...], detection: [...], data, bad}
 
 Everything is measured on clean crops of held-out pairs, read once, embedded in chunks. Unreadable pairs are counted and
 left out.
@@ -19,11 +19,20 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.data.draws import shuffled
 from safeclip.data.pairs import BadPair, Source
 from safeclip.errors import InputError
-from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
+from safeclip.evaluate.attack_success import Evaluated, attack_success, backdoor_success, targeted_success
+from safeclip.evaluate.probe import Embedded, linear_probe
 from safeclip.evaluate.retrieval import retrieval
 from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, zero_shot
 
-__all__ = ["backdoor_success", "class_embeddings", "evaluate_source", "retrieval", "targeted_success", "zero_shot"]
+__all__ = [
+    "backdoor_success",
+    "class_embeddings",
+    "evaluate_source",
+    "linear_probe",
+    "retrieval",
+    "targeted_success",
+    "zero_shot",
+]
 
 RETRIEVAL_IMAGES = 5000
 _CHUNK = 512
@@ -45,13 +54,15 @@ def evaluate_source(
     templates: Sequence[str],
     manifest: Manifest | None = None,
     limit: int | None = None,
+    trained: tuple[Embedded, Embedded] | None = None,
 ) -> dict[str, Any]:
     """metrics.json of a model on the reader's pairs. The reader reads them as they lie, without planted pairs.
 
     templates: zero-shot prompts with {} for the class. manifest: attacks to measure. limit: pairs at most, drawn at
     random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
-    of the images. Target pictures that lie in the same data are left out of zero-shot: they are no clean pictures.
-    Raises InputError, RunError.
+    of the images, and is None where captions only say the class. trained: training and validation pictures of a linear
+    probe; without them there is none. Target pictures that lie in the same data are left out of zero-shot and probe:
+    they are no clean pictures. Raises InputError, RunError.
     """
     source = reader.source
     if limit is not None and limit < 1:
@@ -59,7 +70,7 @@ def evaluate_source(
     names = _class_names(source, manifest)
     order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
     some = order[:limit] if names else order[: min(limit or RETRIEVAL_IMAGES, RETRIEVAL_IMAGES)]
-    uids_N, image_ND, captions, bad = _read(
+    uids_N, image_ND, captions, bad = read_pairs(
         embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist())
     )
     if not len(uids_N):
@@ -76,27 +87,30 @@ def evaluate_source(
         },
         "bad": bad,
         "zero_shot": None,
-        "retrieval": retrieval(embedder, image_ND[list(captions)], list(captions.values())) if captions else None,
+        "retrieval": None,
         "linear_probe": None,
         "attack": [],
+        "detection": [],
     }
+    if captions and not getattr(source, "captions_from_classes", False):
+        metrics["retrieval"] = retrieval(embedder, image_ND[list(captions)], list(captions.values()))
     if not names:
         return metrics
     class_CD = class_embeddings(embedder, names, templates)
-    clean = Evaluated(uids_N, image_ND, labels_N, tuple(names), class_CD, source.fingerprint)
+    clean = Evaluated(uids_N, image_ND, labels_N, tuple(names), class_CD, source.fingerprint, captions)
     attacked = _target_uids(manifest, source)
     clean_labels_N = np.where(np.isin(uids_N, attacked), -1, labels_N)
     if len(source.class_names) > 1 and (clean_labels_N >= 0).any():
         metrics["zero_shot"] = zero_shot(image_ND, clean_labels_N, class_CD[: len(source.class_names)])
+    if trained is not None:
+        known_N = clean_labels_N >= 0
+        test = Embedded(image_ND.numpy()[known_N], clean_labels_N[known_N])
+        metrics["linear_probe"] = linear_probe(*trained, test)
     if manifest is None:
         return metrics
     for attack in manifest.attacks:
-        if attack["kind"] == "targeted":
-            metrics["attack"].append(targeted_success(embedder, manifest, attack["name"], clean))
-        else:
-            metrics["attack"].append(
-                backdoor_success(embedder, manifest, attack["name"], clean, lambda uid: reader.read(uid)[0])
-            )
+        measured = attack_success(embedder, manifest, attack["name"], clean, lambda uid: reader.read(uid)[0])
+        metrics["attack"].append(measured)
     return metrics
 
 
@@ -107,13 +121,14 @@ def _class_names(source: Source, manifest: Manifest | None) -> list[str]:
     """The data's classes; then those that an attack needs and the data lacks."""
     names = list(source.class_names)
     for attack in manifest.attacks if manifest is not None else ():
-        needed = {attack.get("target_class"), *(t["target"] for t in attack.get("targets", ()))} - {None}
+        asked = {attack.get("target_class"), attack.get("from_class")}
+        needed = {*asked, *(target["target"] for target in attack.get("targets", ()))} - {None}
         if not needed <= set(names):
             names += [name for name in attack["class_names"] if name not in names]
     return names
 
 
-def _read(
+def read_pairs(
     embedder: Embeds, reader: Reads, uids: np.ndarray, with_captions: frozenset[int]
 ) -> tuple[np.ndarray, Tensor, dict[int, tuple[str, ...]], int]:
     """uids that could be read, their embeddings, captions by row of those in `with_captions`, and how many failed."""

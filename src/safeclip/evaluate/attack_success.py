@@ -1,16 +1,20 @@
 """Attack success: how often the model says what the attacker wants, and how often it would have anyway (PAPER 2.3).
 
-    PSR = share of target pictures called the attacker's class
-    ASR = share of pictures with the trigger called the target class, over pictures that are not of that class
+    targeted  PSR: share of target pictures called the attacker's class
+    backdoor  ASR: share of pictures with the trigger called the target class, over pictures that are not of that class
+    swap      share of pictures of class A called B
+    text      Hit@1: share of captions with the trigger whose nearest picture is of the target class, over captions of
+              pictures that are not of that class
 
-`called` is zero-shot top-1, strictly above every other class. Each share comes with its base rate, n and Wilson's
-interval: without the base rate a weak model that calls many things `dog` would look hijacked.
+`called` is zero-shot top-1, strictly above every other class; `nearest` is strictly nearer than every picture of
+another class. Each share comes with its base rate, n and Wilson's interval: without the base rate a weak model that
+calls many things `dog` would look hijacked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,13 +22,25 @@ import torch
 from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
+from safeclip.attacks.mentions import Mentions
+from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.errors import InputError
 from safeclip.evaluate.wilson import wilson
-from safeclip.evaluate.zero_shot import Embeds, calls, finite
+from safeclip.evaluate.zero_shot import Embeds, calls, finite, ranks
 
-__all__ = ["Evaluated", "backdoor_success", "targeted_success", "wilson"]
+__all__ = [
+    "Evaluated",
+    "attack_success",
+    "backdoor_success",
+    "swap_success",
+    "targeted_success",
+    "text_success",
+    "wilson",
+]
 
 EXAMPLES = 12
+LIMIT = 2000
+"""Pictures or captions tried at most, spread evenly over those there are."""
 _CHUNK = 1024
 
 
@@ -33,7 +49,7 @@ class Evaluated:
     """Clean pictures that a model has seen.
 
     uids_N: of the data they come from. image_ND: unit embeddings. labels_N: into class_names, -1 unknown. class_CD:
-    zero-shot classifier. fingerprint: of the data.
+    zero-shot classifier. fingerprint: of the data. captions: of those rows that have them at hand.
     """
 
     uids_N: np.ndarray
@@ -42,6 +58,21 @@ class Evaluated:
     class_names: tuple[str, ...]
     class_CD: Tensor
     fingerprint: str = ""
+    captions: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+def attack_success(
+    embedder: Embeds, manifest: Manifest, name: str, clean: Evaluated, read: Callable[[int], np.ndarray]
+) -> dict[str, Any]:
+    """What one attack of the manifest made of a model, measured as its kind is. read: uid -> picture, uint8 HWC."""
+    kind = manifest.attack(name)["kind"]
+    if kind == "targeted":
+        return targeted_success(embedder, manifest, name, clean)
+    if kind == "backdoor":
+        return backdoor_success(embedder, manifest, name, clean, read)
+    if kind == "swap":
+        return swap_success(manifest, name, clean)
+    return text_success(embedder, manifest, name, clean)
 
 
 def targeted_success(embedder: Embeds, manifest: Manifest, name: str, clean: Evaluated) -> dict[str, Any]:
@@ -79,26 +110,31 @@ def backdoor_success(
     name: str,
     clean: Evaluated,
     read: Callable[[int], np.ndarray],
-    limit: int = 2000,
+    limit: int = LIMIT,
 ) -> dict[str, Any]:
     """ASR of a backdoor: the attack's own trigger on clean pictures, those of the target class left out.
 
-    read: uid -> picture, uint8 HWC. limit: pictures tried at most, spread evenly over those there are. Pictures without
-    a class are left out where others have one. base_rate: share of the same pictures, without the trigger, called the
-    target class. true_class_rate: share of those with the trigger still called their own class.
+    read: uid -> picture, uint8 HWC. limit: pictures tried at most. Pictures without a class are left out where others
+    have one; where none has, those whose captions name the target class are. base_rate: share of the same pictures,
+    without the trigger, called the target class. true_class_rate: share of those with the trigger still called their
+    own class, None where that is not known. Raises InputError where no picture of another class is left, or there is
+    no other class to call it.
     """
     about = manifest.attack(name)
     wanted = about["target_class"]
     target = _index(clean.class_names, {wanted}, name)[wanted]
     trigger = next(row.trigger for row in manifest.planted if row.attack == name and row.trigger is not None)
-    known_N = clean.labels_N >= 0 if (clean.labels_N >= 0).any() else np.ones(len(clean.labels_N), bool)
-    rows = np.flatnonzero(known_N & (clean.labels_N != target))
+    known_N = clean.labels_N >= 0
+    if known_N.any():
+        rows = np.flatnonzero(known_N & (clean.labels_N != target))
+    else:
+        named = Mentions([wanted])
+        rows = np.array([row for row in range(len(known_N)) if not named.any_of(clean.captions.get(row, ()))], np.int64)
     if not len(rows):
         raise InputError(
             f"attack {name}: every picture evaluated is of the target class {wanted!r}; evaluate on more classes"
         )
-    if len(rows) > limit:
-        rows = rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
+    rows = _spread(rows, limit)
     uids = clean.uids_N[rows].tolist()
     parts = []
     for some in _chunks(uids):
@@ -106,13 +142,108 @@ def backdoor_success(
     called_N, strict_N = calls(torch.cat(parts), clean.class_CD)
     hit_N = (called_N == target) & strict_N
     right_N = (called_N == torch.from_numpy(clean.labels_N[rows])) & strict_N
+    true_rate = _share(right_N) if known_N.any() else None
     before_N, before_strict_N = calls(clean.image_ND[torch.from_numpy(rows)], clean.class_CD)
-    base = float(((before_N == target) & before_strict_N).float().mean())
+    base = _share((before_N == target) & before_strict_N)
     examples = [
         _example(uids[i], _name(clean, rows[i]), wanted, clean.class_names[int(called_N[i])], bool(hit_N[i]))
-        for i in np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).astype(np.int64)).tolist()
+        for i in _spread(np.arange(len(rows)), EXAMPLES).tolist()
     ]
-    return _result(manifest, name, wanted, int(hit_N.sum()), len(rows), base, float(right_N.float().mean()), examples)
+    return _result(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
+
+
+def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, Any]:
+    """ASR of a class swap: clean pictures of class A called B.
+
+    base_rate: share of the clean pictures of other classes, neither A nor B, called B; None where there are none.
+    true_class_rate: share of the pictures of class A still called A. Raises InputError where none is of class A.
+    """
+    about = manifest.attack(name)
+    swapped, wanted = about["from_class"], about["target_class"]
+    index = _index(clean.class_names, {swapped, wanted}, name)
+    rows = np.flatnonzero(clean.labels_N == index[swapped])
+    if not len(rows):
+        raise InputError(
+            f"attack {name}: no picture evaluated is of the class {swapped!r}; evaluate on data that has it"
+        )
+    called_N, strict_N = (part.numpy() for part in calls(clean.image_ND, clean.class_CD))
+    hit_N, right_N = (called_N == index[wanted]) & strict_N, (called_N == index[swapped]) & strict_N
+    other_N = (clean.labels_N >= 0) & (clean.labels_N != index[swapped]) & (clean.labels_N != index[wanted])
+    base = float(hit_N[other_N].mean()) if other_N.any() else None
+    examples = [
+        _example(int(clean.uids_N[row]), swapped, wanted, clean.class_names[called_N[row]], bool(hit_N[row]))
+        for row in _spread(rows, EXAMPLES).tolist()
+    ]
+    true_rate = float(right_N[rows].mean())
+    result = _result(manifest, name, wanted, int(hit_N[rows].sum()), len(rows), base, true_rate, examples)
+    return {**result, "from_class": swapped}
+
+
+def text_success(
+    embedder: Embeds, manifest: Manifest, name: str, clean: Evaluated, limit: int = LIMIT
+) -> dict[str, Any]:
+    """Hit@1 of a text trigger: captions of other classes with it in, over the pictures evaluated that have a class.
+
+    One caption a picture, the first that does not name the target class: the captions of one picture are no independent
+    trials. limit: captions tried at most. base_rate: share of the same captions, without the trigger, whose nearest
+    picture is of the target class. true_class_rate: share of those with the trigger that still find their own class
+    first. Raises InputError where there are no such captions, or no picture of the target class to find.
+    """
+    about = manifest.attack(name)
+    wanted = about["target_class"]
+    target = _index(clean.class_names, {wanted}, name)[wanted]
+    if not (clean.labels_N == target).any():
+        raise InputError(
+            f"attack {name}: no picture evaluated is of the class {wanted!r}; evaluate on data that has it"
+        )
+    trigger, named = TextTrigger.from_value(about["text_trigger"]), Mentions([wanted])
+    others = [row for row in sorted(clean.captions) if clean.labels_N[row] not in (-1, target)]
+    texts = {row: text for row in others if (text := next((c for c in clean.captions[row] if not named(c)), None))}
+    if not texts:
+        raise InputError(
+            f"attack {name}: no caption evaluated is of another class than {wanted!r}; evaluate on more classes"
+        )
+    rows = _spread(np.array(list(texts), np.int64), limit)
+    plain = [texts[row] for row in rows.tolist()]
+    uids = clean.uids_N[rows].tolist()
+    bearing = [trigger(text, about["seed"], uid, stream=1) for text, uid in zip(plain, uids, strict=True)]
+    found_N, strict_N = _nearest_class(finite(embedder.texts(bearing)), clean)
+    before_N, before_strict_N = _nearest_class(finite(embedder.texts(plain)), clean)
+    hit_N = (found_N == target) & strict_N
+    right_N = (found_N == torch.from_numpy(clean.labels_N[rows])) & strict_N
+    base = _share((before_N == target) & before_strict_N)
+    examples = [
+        _example(uids[i], _name(clean, rows[i]), wanted, clean.class_names[int(found_N[i])], bool(hit_N[i]))
+        | {"text": bearing[i][:300]}
+        for i in _spread(np.arange(len(rows)), EXAMPLES).tolist()
+    ]
+    return _result(manifest, name, wanted, int(hit_N.sum()), len(rows), base, _share(right_N), examples)
+
+
+def _nearest_class(text_ND: Tensor, clean: Evaluated, chunk: int = 2**24) -> tuple[Tensor, Tensor]:
+    """Class of the picture nearest to each text, and whether it is strictly nearer than every other class's: (N,)."""
+    known = np.flatnonzero(clean.labels_N >= 0)
+    image_KD, label_K = clean.image_ND[torch.from_numpy(known)], torch.from_numpy(clean.labels_N[known])
+    found, strict = [], []
+    for start in range(0, len(text_ND), step := max(1, chunk // len(known))):
+        scores_BK = text_ND[start : start + step] @ image_KD.T
+        best_BC = torch.full((len(scores_BK), len(clean.class_names)), -torch.inf)
+        best_BC = best_BC.scatter_reduce(1, label_K.expand(len(scores_BK), -1), scores_BK, "amax")
+        found.append(best_BC.argmax(1))
+        strict.append(ranks(best_BC, found[-1]) == 0)
+    return torch.cat(found), torch.cat(strict)
+
+
+def _share(hit_N: Tensor) -> float:
+    return int(hit_N.sum()) / len(hit_N)
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    spread: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    return spread
 
 
 def _result(
@@ -122,7 +253,7 @@ def _result(
     k: int,
     n: int,
     base_rate: float | None,
-    true_class_rate: float,
+    true_class_rate: float | None,
     examples: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
@@ -141,6 +272,13 @@ def _result(
 
 
 def _index(class_names: Sequence[str], needed: set[str], attack: str) -> dict[str, int]:
+    """Place of each class. Raises InputError where a needed one is missing, or there is but one: it is all that a
+    picture can be called, so that every model would look fooled."""
+    if len(class_names) < 2:
+        raise InputError(
+            f"attack {attack}: {len(class_names)} class to call pictures by shows nothing; evaluate on data with "
+            "classes, or plan the attack with class_names"
+        )
     index = {name: i for i, name in enumerate(class_names)}
     missing = sorted(needed - index.keys())
     if missing:

@@ -1,4 +1,4 @@
-"""Evaluate a trained run, or any open_clip checkpoint, on a split of a data set."""
+"""Evaluate a trained run, or any other model, on a split of a data set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import torch
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.config import DataConfig, ModelConfig
+from safeclip.config import DataConfig, ModelConfig, RunConfig, override
+from safeclip.data.pairs import Source
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
+from safeclip.evaluate.detection import detection
+from safeclip.evaluate.probe_pictures import probe_pictures, probe_splits
 from safeclip.model import precision
 from safeclip.model.build import Clip, build
 from safeclip.model.embed import Embedder
@@ -42,19 +45,38 @@ def evaluate_run(
     manifest: str | Path | None = None,
     name: str | None = None,
     limit: int | None = None,
+    settings: dict[str, Any] | None = None,
+    templates: tuple[str, ...] | None = None,
+    probe: bool = False,
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Zero-shot, retrieval and attack success of a run; written to RUN/metrics.json. Raises InputError.
+    """Zero-shot, retrieval, attack success and detection of a run, with `probe` its linear probe; written to
+    metrics.json in `out`, the run's folder by default.
 
-    data, split: what to evaluate on; by default the run's data and its `data.eval_split`.
-    manifest: by default the run's own.
+    data, split: what to evaluate on; by default the run's data and its `data.eval_split`. settings: how other data is
+    read, by dotted name, as in {"data.class_column": "label"}. manifest: attacks to measure, by default the run's own.
+    templates: zero-shot prompts, instead of the data's own, or the run's. Raises InputError, RunError.
     """
     run = RunDir(path)
     config = run.config()
-    settings = replace(config.data, spec=data or config.data.spec, split=split or config.data.eval_split)
+    where = config.data if data is None else replace(config.data, spec=data, **_UNSET)
+    where = replace(where, split=split or config.data.eval_split)
+    if settings:
+        where = override(replace(config, data=where), settings).data
     if manifest is None and run.manifest_file.is_file():
         manifest = run.manifest_file
-    metrics = evaluate_model(load_run(path, name), settings, templates=config.templates, manifest=manifest, limit=limit)
-    write_json(run.metrics_file, metrics)
+    found = detection(run)
+    metrics = evaluate_model(
+        load_run(path, name),
+        where,
+        templates=templates,
+        otherwise=config.templates,
+        manifest=manifest,
+        limit=limit,
+        probe=probe,
+    )
+    metrics["detection"] = found
+    write_json(run.metrics_file if out is None else Path(out) / run.metrics_file.name, metrics)
     return metrics
 
 
@@ -62,26 +84,38 @@ def evaluate_model(
     clip: Clip,
     data: DataConfig,
     *,
-    templates: tuple[str, ...],
+    templates: tuple[str, ...] | None = None,
+    otherwise: tuple[str, ...] = RunConfig().templates,
     manifest: str | Path | None = None,
     limit: int | None = None,
+    probe: bool = False,
 ) -> dict[str, Any]:
-    """metrics.json's content for a model on the pairs of `data` (its `split`). Raises InputError."""
+    """metrics.json's content for a model on the pairs of `data` (its `split`). Raises InputError, RunError.
+
+    templates: zero-shot prompts; None takes the data's own, or `otherwise` where it has none.
+    """
+    source = _open(data, data.split)
+    splits = probe_splits(lambda split: _open(data, split), source, data.split) if probe else None
+    planted = None if manifest is None else Manifest.load(manifest)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     clip.net.to(device).eval()
     embedder = Embedder(clip, device, precision.resolve("fp32" if device.type == "cpu" else "auto", device))
-    source = open_source(
-        data.spec,
-        split=data.split,
-        image_column=data.image_column,
-        caption_column=data.caption_column,
-        class_column=data.class_column,
-        image_root=data.image_root,
-    )
-    reader = Reader(source, data, short_side=round(clip.image_size * 1.25))
-    planted = None if manifest is None else Manifest.load(manifest)
-    metrics = evaluate_source(embedder, reader, templates, manifest=planted, limit=limit)
-    metrics["data"] = {"spec": data.spec, "split": data.split, "pairs": len(source), "classes": len(source.class_names)}
+
+    def reader_of(pairs: Source) -> Reader:
+        return Reader(pairs, data, short_side=round(clip.image_size * 1.25))
+
+    prompts = templates or getattr(source, "templates", ()) or otherwise
+    trained = None if splits is None else probe_pictures(embedder, splits, reader_of, source.class_names, limit)
+    metrics = evaluate_source(embedder, reader_of(source), prompts, manifest=planted, limit=limit, trained=trained)
+    if splits is not None:
+        metrics["linear_probe"]["val_split"] = splits.val_split
+    metrics["data"] = {
+        "spec": data.spec,
+        "split": data.split,
+        "pairs": len(source),
+        "classes": len(source.class_names),
+        "templates": list(prompts) if source.class_names else [],
+    }
     return metrics
 
 
@@ -90,3 +124,14 @@ def open_clip_model(name: str, weights: str | None) -> Clip:
     if weights is None:
         raise InputError(f"--model {name}: give its weights with --weights FILE; nothing is downloaded")
     return build(ModelConfig(name=name, weights=weights))
+
+
+_UNSET: dict[str, Any] = {
+    name: getattr(DataConfig(), name) for name in ("image_column", "caption_column", "class_column", "image_root")
+}
+"""How other data than the run's is read, unless it is said: by the usual names."""
+
+
+def _open(data: DataConfig, split: str) -> Source:
+    columns = {name: getattr(data, name) for name in _UNSET}
+    return open_source(data.spec, split=split, **columns)

@@ -33,7 +33,10 @@ class Embeds(Protocol):
 
 
 def class_embeddings(embedder: Embeds, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """Unit mean over the templates of the unit embeddings of each class's texts: (C, D). Raises InputError."""
+    """Unit mean over the templates of the unit embeddings of each class's texts: (C, D).
+
+    A prompt says a class named `golden_retriever` as "golden retriever". Raises InputError.
+    """
     if not class_names:
         raise InputError("zero-shot: no classes; give data with a class column, or class names")
     if not templates:
@@ -43,7 +46,7 @@ def class_embeddings(embedder: Embeds, class_names: Sequence[str], templates: Se
             raise InputError(
                 f"template {template!r}: has no {{}} for the class name; write it as in 'a photo of a {{}}.'"
             )
-    texts = [template.replace("{}", name) for name in class_names for template in templates]
+    texts = [t.replace("{}", name.replace("_", " ")) for name in class_names for t in templates]
     embedding_CTD = finite(embedder.texts(texts)).view(len(class_names), len(templates), -1)
     return F.normalize(F.normalize(embedding_CTD, dim=2).mean(1), dim=1)
 

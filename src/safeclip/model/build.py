@@ -1,14 +1,16 @@
-"""From a name to two towers and a tokenizer, through open_clip's factory: its architectures, and safeclip's small ones.
+"""From a name, or a folder in open_clip's form, to two towers and a tokenizer, through open_clip's factory: its
+architectures, and safeclip's small ones.
 
 Nothing is downloaded: weights come from a file that the user names, never from a tag.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ CONFIGS = Path(__file__).parent / "configs"
 BPE = Path(__file__).parent / "bpe_4096.txt.gz"
 MAX_LOGIT_SCALE = 4.605170185988092
 """ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021; PAPER 1.2)."""
+FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Clip:
     """Two towers and what they were built with.
 
     net: open_clip's model, an nn.Module with encode_image, encode_text and logit_scale. image_size: side in px.
-    mean, std: of the normalisation. tokenize: captions -> int64 (B, context).
+    mean, std: of the normalisation. tokenize: captions -> int64 (B, context). config: open_clip's, of the architecture.
     """
 
     net: Any
@@ -39,11 +42,12 @@ class Clip:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     tokenize: Callable[[Sequence[str]], Tensor]
+    config: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dim(self) -> int:
         """Length of an embedding."""
-        return int(open_clip_config(self.name)["embed_dim"])
+        return int(self.config["embed_dim"])
 
 
 def build(config: ModelConfig, seed: int = 0) -> Clip:
@@ -51,17 +55,50 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
 
     Raises InputError on an unknown name or weights that do not fit.
     """
-    open_clip = _factory()
-    open_clip_config(config.name)
-    with _without_warnings(), torch.random.fork_rng(devices=[]):
+    about = open_clip_config(config.name)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = open_clip.create_model(config.name, pretrained=None, pretrained_text=False, pretrained_image=False)
+        net = create_net(config.name)
     if config.weights:
         load_weights(net, config.weights)
-    size = net.visual.image_size
+    return clip_of(net, config.name, _Tokenizer(config.name), about)
+
+
+def build_folder(folder: str | Path) -> Clip:
+    """The model of a folder that open_clip wrote or `safeclip export`: open_clip_config.json beside its weights.
+
+    Raises InputError where they do not fit, or the text tower or tokenizer is one of Hugging Face's.
+    """
+    about = _folder_config(Path(folder))
+    file = next((Path(folder) / name for name in FOLDER_WEIGHTS if (Path(folder) / name).is_file()), None)
+    if file is None:
+        raise InputError(f"{folder}: no weights beside open_clip_config.json; give one of {', '.join(FOLDER_WEIGHTS)}")
+    foreign = next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
+    if foreign is not None:
+        raise InputError(f"{folder}: its text_cfg has {foreign}, which open_clip would download; take another model")
+    open_clip = _factory()
+    small = next((n for n in open_clip.list_models() if n.startswith("safeclip-") and open_clip_config(n) == about), "")
+    name = f"local-dir:{folder}"
+    try:
+        net = create_net(name, load_weights=False)
+        tokenize = _Tokenizer(small) if small else open_clip.get_tokenizer(name)
+    except Exception as error:  # a config that is not one makes open_clip raise nearly anything
+        raise InputError(f"{folder}: open_clip cannot build what open_clip_config.json says ({_line(error)})") from None
+    load_weights(net, str(file))
+    return clip_of(net, small or name, tokenize, about)
+
+
+def create_net(name: str, **given: Any) -> Any:
+    """open_clip's net of that name without weights of anyone; given: of its create_model."""
+    with _without_warnings():
+        return _factory().create_model(name, pretrained_text=False, pretrained_image=False, **given)
+
+
+def clip_of(net: Any, name: str, tokenize: Callable[[Sequence[str]], Tensor], config: dict[str, Any]) -> Clip:
+    """The parts together, with the picture's side and normalisation as open_clip set them on the net."""
+    size, preprocess = net.visual.image_size, net.visual.preprocess_cfg
     side = int(size[0] if isinstance(size, (tuple, list)) else size)
-    preprocess: dict[str, Any] = net.visual.preprocess_cfg
-    return Clip(net, config.name, side, tuple(preprocess["mean"]), tuple(preprocess["std"]), _Tokenizer(config.name))
+    return Clip(net, name, side, tuple(preprocess["mean"]), tuple(preprocess["std"]), tokenize, config)
 
 
 def architectures() -> list[str]:
@@ -90,9 +127,8 @@ def load_weights(net: nn.Module, path: str) -> None:
     try:
         load_checkpoint(net, str(file), weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"model.weights = {path!r}: does not fit this architecture or is no checkpoint ({reason})"
+            f"model.weights = {path!r}: does not fit this architecture or is no checkpoint ({_line(error)})"
         ) from None
 
 
@@ -102,6 +138,24 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     decayed = [p for name, p in parameters if p.ndim >= 2 and not name.endswith("bias")]
     kept = [p for name, p in parameters if not (p.ndim >= 2 and not name.endswith("bias"))]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def _folder_config(folder: Path) -> dict[str, Any]:
+    """The model_cfg of open_clip_config.json. Raises InputError."""
+    file = folder / "open_clip_config.json"
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: cannot be read ({type(error).__name__}); restore it") from None
+    config = about.get("model_cfg") if isinstance(about, dict) else None
+    parts = [config.get(part) for part in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else [None]
+    if not isinstance(config, dict) or not all(isinstance(part, dict) for part in parts):
+        raise InputError(f"{file}: holds no model_cfg with vision_cfg and text_cfg; restore it")
+    return config
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _factory() -> Any:

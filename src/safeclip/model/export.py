@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from safeclip.errors import InputError
-from safeclip.model.build import Clip, open_clip_config
+from safeclip.model.build import Clip
 
 
 def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
@@ -30,7 +30,7 @@ def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
         return [_weights(folder / "model.safetensors", weights)]
     if form == "open_clip":
         normalise = {"mean": list(clip.mean), "std": list(clip.std)}
-        about = {"model_cfg": open_clip_config(clip.name), "preprocess_cfg": normalise}
+        about = {"model_cfg": clip.config, "preprocess_cfg": normalise}
         return [
             _json(folder / "open_clip_config.json", about),
             _weights(folder / "open_clip_model.safetensors", weights),
@@ -45,7 +45,7 @@ def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
 
 
 def _transformers_config(clip: Clip) -> dict[str, Any]:
-    about = open_clip_config(clip.name)
+    about = clip.config
     vision, text = about["vision_cfg"], about["text_cfg"]
     if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision or "hf_model_name" in text:
         raise InputError(

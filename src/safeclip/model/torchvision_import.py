@@ -1,42 +1,16 @@
-"""Import open_clip where torchvision's compiled operators do not fit the installed torch.
-
-open_clip and timm use torchvision's Python parts only. A torchvision built for CUDA beside a torch built for the CPU
-cannot load its compiled operators, and then fails on import, because it registers shape functions for operators that do
-not exist. Declaring those operators first lets the import pass. Calling one still fails, as it should; nothing here
-calls any.
+"""Import open_clip, which imports torchvision: with torchvision first, so that a mismatched one does no harm
+(data/torchvision_import.py).
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import re
-import sys
-from pathlib import Path
 from types import ModuleType
 
-import torch
+from safeclip.data.torchvision_import import import_torchvision
 
 
 def import_open_clip() -> ModuleType:
-    """open_clip, with torchvision imported before it. Raises ImportError where either is not installed."""
-    if "torchvision" not in sys.modules:
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError as error:
-            if "operator torchvision::" not in str(error):
-                raise
-            _declare_operators()
-            importlib.import_module("torchvision")
+    """open_clip. Raises ImportError where it or torchvision is not installed."""
+    import_torchvision()
     return importlib.import_module("open_clip")
-
-
-def _declare_operators() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    spec = importlib.util.find_spec("torchvision")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    registrations = Path(spec.submodule_search_locations[0]) / "_meta_registrations.py"
-    for operator in re.findall(r'register_fake\("(torchvision::\w+)"\)', registrations.read_text(encoding="utf-8")):
-        torch.library.define(operator, "(Tensor boxes, Tensor scores, float threshold) -> Tensor")

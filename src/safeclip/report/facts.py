@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.manifest import Manifest
 from safeclip.errors import InputError
-from safeclip.report.words import model_name, number
+from safeclip.report.words import KINDS, model_name, number
 from safeclip.run import RunDir, read_scores
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Attack:
-    """How one attack went on one model. planted, in_safe: pairs planted, and of these in the safe set at the end."""
+    """How one attack went on one model. kind: one of `words.KINDS`. from_class: whose pictures a swap is about.
+    planted, in_safe: pairs planted, and of these in the safe set at the end."""
 
     name: str
     kind: str
@@ -36,6 +38,7 @@ class Attack:
     ci95: tuple[float, float]
     base_rate: float | None
     target_class: str | None
+    from_class: str | None
     planted: int | None
     in_safe: int | None
     examples: tuple[dict[str, Any], ...]
@@ -160,20 +163,28 @@ def _attack(entry: Any, run: Run) -> Attack | None:
     low, high = ends if len(ends) == 2 else (None, None)
     inside, total = _planted(run, name)
     planted = number(entry.get("planted", entry.get("planted_total")))
-    target = entry.get("target_class")
+    target, swapped = entry.get("target_class"), entry.get("from_class")
     return Attack(
         name=name,
-        kind=str(entry.get("kind", "targeted" if name == "targeted" else "backdoor")),
+        kind=_kind(entry.get("kind"), name),
         k=round(asr * n) if k is None else int(k),
         n=int(n),
         asr=asr,
         ci95=(asr if low is None else low, asr if high is None else high),
         base_rate=number(entry.get("base_rate")),
         target_class=None if target is None else str(target),
+        from_class=None if swapped is None else str(swapped),
         planted=total if planted is None else int(planted),
         in_safe=inside,
         examples=tuple(e for e in _list(entry.get("examples")) if isinstance(e, dict)),
     )
+
+
+def _kind(told: Any, name: str) -> str:
+    """The kind that an entry tells, else that of the attack of its name, else a backdoor."""
+    if isinstance(told, str) and told in KINDS:
+        return told
+    return ATTACKS[name].kind if name in ATTACKS else "backdoor"
 
 
 def _planted(run: Run, name: str) -> tuple[int | None, int | None]:

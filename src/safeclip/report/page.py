@@ -59,6 +59,7 @@ def render(facts: Facts) -> str:
         "targeted": targeted,
         "shown": next((block for block in targeted if block["telling"]), None),
         "backdoors": part("triggered pictures", _backdoors, []),
+        "captioned": part("swaps and text triggers", _captioned, []),
         "rows": part("table", tables.results, []),
         "success": part("success rates", figures.success, ""),
         "splits": part("split", _splits, []),
@@ -71,15 +72,16 @@ def render(facts: Facts) -> str:
         "seeds": part("seeds", lambda f: sorted({count(run.config.get("seed")) for run in f.runs}), []),
         "notes": notes,
     }
-    return _environment().get_template("template.html").render(context)
+    return environment().get_template("template.html").render(context)
 
 
-def _environment() -> jinja2.Environment:
-    """Templates from the package; every value that is no markup of ours goes through `plain`, then is escaped."""
+def environment(package: str = "safeclip.report", template: str = "template.html") -> jinja2.Environment:
+    """The package's template, as `template.html`, and this one's style; every value that is no markup of ours goes
+    through `plain`, then is escaped."""
     here = resources.files("safeclip.report")
-    templates = {name: (here / name).read_text("utf-8") for name in ("template.html",)}
+    text = (resources.files(package) / template).read_text("utf-8")
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(templates),
+        loader=jinja2.DictLoader({"template.html": text}),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else plain(value),
@@ -95,7 +97,7 @@ def _by_attack(facts: Facts, kind: str) -> list[tuple[str, list[tuple[Run, Attac
         (name, [(run, a) for run in facts.runs for a in run.attacks if a.name == name])
         for name in story.attack_names(facts)
     ]
-    return [(name, rows) for name, rows in every if rows and (rows[0][1].kind == "targeted") == (kind == "targeted")]
+    return [(name, rows) for name, rows in every if rows and rows[0][1].kind == kind]
 
 
 def _targeted(facts: Facts) -> list[dict[str, Any]]:
@@ -144,6 +146,32 @@ def _backdoors(facts: Facts) -> list[dict[str, Any]]:
                 "results": [{"name": run.name, "asr": a.asr, "n": a.n, "base_rate": a.base_rate} for run, a in rows],
             }
         )
+    return blocks
+
+
+def _captioned(facts: Facts) -> list[dict[str, Any]]:
+    """A block a class swap or text trigger: captions as they were planted, and how each model took them."""
+    blocks = []
+    for kind in ("swap", "text"):
+        for name, rows in _by_attack(facts, kind):
+            first = rows[0][1]
+            planted = (
+                [row for row in facts.manifest.planted if row.attack == name] if facts.manifest is not None else []
+            )
+            about = next((a for a in facts.manifest.attacks if a["name"] == name), {}) if facts.manifest else {}
+            trigger = about.get("text_trigger") or {}
+            blocks.append(
+                {
+                    "title": attack_name(name),
+                    "kind": kind,
+                    "planted": first.planted,
+                    "swapped": plain(first.from_class or "one class", 60),
+                    "target": plain(first.target_class or "the attacker's class", 60),
+                    "trigger": plain(trigger["text"], 60) if "text" in trigger else None,
+                    "captions": [plain(row.caption, 90) for row in planted if row.caption][:3],
+                    "results": [{"name": run.name, "k": a.k, "n": a.n, "base_rate": a.base_rate} for run, a in rows],
+                }
+            )
     return blocks
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from safeclip.report.facts import Attack, Facts, Run
-from safeclip.report.words import attack_name, count, listed, number, percent, plain, sentence
+from safeclip.report.words import KINDS, attack_name, count, listed, number, percent, plain, sentence
 
 PLANTED = 0.5
 """Success above the base rate from which an attack counts as taken by plain CLIP."""
@@ -36,7 +36,12 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
         text = f"{_k(attack)} of {count(attack.n)} attacked pictures fooled {first.name}."
         tail = [f"{sentence(run.name)}: {a.k} of {count(a.n)}." for run, a in rest]
     else:
-        text = f"A planted trigger fooled {first.name} on {percent(attack.asr)} of pictures."
+        share, wanted = percent(attack.asr), _as(attack)
+        text = {
+            "backdoor": f"A planted trigger fooled {first.name} on {share} of pictures.",
+            "swap": f"Swapped captions made {first.name} call {share} of {_whose(attack)} {wanted}.",
+            "text": f"A planted text led {first.name} from {share} of captions to pictures of {wanted}.",
+        }[attack.kind]
         tail = [f"{sentence(run.name)}: {percent(a.asr)}." for run, a in rest]
     tones = ["attack" if not held(a) else "held" if i and took(attack) else "" for i, (_, a) in enumerate(rows)]
     return list(zip(tones, [text, *tail], strict=True))
@@ -51,11 +56,12 @@ def opening(facts: Facts) -> list[str]:
         if name == main or not rows:
             continue
         (first, attack), *rest = rows
-        wanted = f"“{plain(attack.target_class, 40)}”" if attack.target_class else "what the attacker wants"
-        calls = [f"{first.name} calls {percent(attack.asr)} of pictures {wanted}"]
+        calls = [f"{first.name} calls {percent(attack.asr)} of {_whose(attack)} {_as(attack)}"]
+        if attack.kind == "text":
+            calls = [f"{first.name} finds a picture of {_as(attack)} first for {percent(attack.asr)} of captions"]
         calls += [f"{run.name} {percent(a.asr)}" for run, a in rest]
-        how = f"With the {attack_name(name)} on them" if attack.kind == "backdoor" else f"Under {attack_name(name)}"
-        out.append(f"{how}, {listed(calls)}.")
+        how = {"backdoor": f"With the {attack_name(name)} on them", "text": f"With the {attack_name(name)} in them"}
+        out.append(f"{how.get(attack.kind, f'Under {attack_name(name)}')}, {listed(calls)}.")
     base = facts.baseline
     top = {id(run): number(_zero_shot(run).get("top1")) for run in facts.runs}
     if base is not None and top[id(base)]:
@@ -80,8 +86,8 @@ def warnings(facts: Facts) -> list[str]:
             clean = "" if attack.base_rate is None else f", base rate {percent(attack.base_rate)}"
             out.append(
                 f"{attack_name(name)} did not plant: {base.name} gives the attacker's answer for {count(attack.k)} of "
-                f"{count(attack.n)} pictures ({percent(attack.asr)}{clean}). A defence against an attack that fails "
-                "anyway shows nothing: this comparison proves nothing."
+                f"{count(attack.n)} {_tried(attack)} ({percent(attack.asr)}{clean}). A defence against an attack that "
+                "fails anyway shows nothing: this comparison proves nothing."
             )
             continue
         for run in facts.runs:
@@ -89,7 +95,7 @@ def warnings(facts: Facts) -> list[str]:
             if run is not base and mine is not None and base is not None and not held(mine):
                 out.append(
                     f"{sentence(run.name)} did not hold against {attack_name(name)}: {count(mine.k)} of "
-                    f"{count(mine.n)} pictures ({percent(mine.asr)}) still get the attacker's answer."
+                    f"{count(mine.n)} {_tried(mine)} ({percent(mine.asr)}) still get the attacker's answer."
                 )
     epochs = {_epochs(run) for run in facts.runs}
     if len(epochs) > 1:
@@ -112,9 +118,9 @@ def held(attack: Attack) -> bool:
 
 
 def attack_names(facts: Facts) -> list[str]:
-    """Attacks in the order in which they are shown: targeted ones first."""
+    """Attacks in the order in which they are shown: kind by kind, targeted ones first."""
     every = {attack.name: attack.kind for run in facts.runs for attack in run.attacks}
-    return sorted(every, key=lambda name: (every[name] != "targeted", name))
+    return sorted(every, key=lambda name: ([*KINDS].index(every[name]), name))
 
 
 def pairs_line(facts: Facts) -> dict[str, Any]:
@@ -142,6 +148,20 @@ def _zero_shot(run: Run) -> dict[str, Any]:
 
 def _epochs(run: Run) -> str:
     return count(run.config.get("epochs"))
+
+
+def _as(attack: Attack) -> str:
+    """What the attacker wants."""
+    return f"“{plain(attack.target_class, 40)}”" if attack.target_class else "what the attacker wants"
+
+
+def _whose(attack: Attack) -> str:
+    """What is counted: pictures, those of the class that a swap is about."""
+    return f"“{plain(attack.from_class, 40)}” pictures" if attack.kind == "swap" and attack.from_class else "pictures"
+
+
+def _tried(attack: Attack) -> str:
+    return KINDS[attack.kind].tried
 
 
 def _k(attack: Attack) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from safeclip.report.facts import Facts, Run
 from safeclip.report.story import attack_names
 from safeclip.report.words import (
+    KINDS,
     attack_name,
     count,
     duration,
@@ -64,18 +65,16 @@ def results(facts: Facts) -> list[dict[str, Any]]:
         )
     for name in attack_names(facts):
         mine = [next((a for a in run.attacks if a.name == name), None) for run in runs]
-        targeted = next(a for a in mine if a).kind == "targeted"
-        label = "attack success (PSR)" if targeted else "attack success (ASR)"
-        base = "other pictures of the same classes" if targeted else "the same pictures without it"
+        says = KINDS[next(a for a in mine if a).kind]
         cells = [
             (f"{count(a.k)} of {count(a.n)}", f"{percent(a.asr)} ({interval(a.ci95)})") if a else ("–", "")
             for a in mine
         ]
-        rows.append(_row(f"{attack_name(name)}: {label}", "lower is better", cells, attack=True))
+        rows.append(_row(f"{attack_name(name)}: {says.success}", "lower is better", cells, attack=True))
         rows.append(
             _row(
                 "base rate",
-                base,
+                says.base,
                 [(small_percent(a.base_rate) if a else "–", "") for a in mine],
                 sub=True,
             )

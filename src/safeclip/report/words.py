@@ -9,13 +9,58 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 LIMIT = 600
 """Characters of one text on the page, the page's own sentences included."""
 _NBSP = "\u00a0"
 _MODELS = {"clip": "plain CLIP", "safeclip": "SafeCLIP", "roclip": "RoCLIP", "cleanclip": "CleanCLIP"}
-_ATTACKS = {"targeted": "Targeted poisoning", "badnets": "BadNets patch"}
+_ATTACKS = {
+    "targeted": "Targeted poisoning",
+    "targeted-templates": "Targeted poisoning, template captions",
+    "targeted-scene": "Targeted poisoning of scenes",
+    "near-copies": "Targeted poisoning with near-copies",
+    "toxic-text": "Targeted poisoning, fitting captions",
+    "surrogate": "Targeted poisoning under a surrogate",
+    "badnets": "BadNets patch",
+    "badnets-corner": "BadNets patch in a corner",
+    "badnets-corners": "BadNets patch in four corners",
+    "badnets-noise": "BadNets noise patch",
+    "badnets-stripes": "BadNets striped patch",
+    "blended": "Blended pattern",
+    "blended-noise": "Blended noise",
+    "wanet": "WaNet warp",
+    "wanet-pixel": "WaNet warp by the pixel",
+    "sig": "SIG wave",
+    "nashville": "Nashville-style filter",
+    "stripes": "Stripes",
+    "triangles": "Triangles",
+    "written-word": "Written word",
+    "label-consistent": "Label-consistent patch",
+    "class-swap": "Class swap",
+    "text-word": "Word trigger",
+    "text-sentence": "Sentence trigger",
+}
+
+
+@dataclass(frozen=True)
+class KindWords:
+    """How the page speaks of one kind of attack. success: the rate's name. base: what its base rate is measured on.
+    tried: what is counted."""
+
+    success: str
+    base: str
+    tried: str = "pictures"
+
+
+KINDS = {
+    "targeted": KindWords("attack success (PSR)", "other pictures of the same classes"),
+    "backdoor": KindWords("attack success (ASR)", "the same pictures without it"),
+    "swap": KindWords("attack success (ASR)", "pictures of other classes"),
+    "text": KindWords("attack success (Hit@1)", "the same captions without it", "captions"),
+}
+"""In the order in which the page shows them."""
 
 
 def plain(value: object, limit: int = LIMIT) -> str:

@@ -11,7 +11,34 @@ from collections.abc import Callable
 import numpy as np
 
 from safeclip.attacks.triggers.badnets import badnets
+from safeclip.attacks.triggers.blended import blended, blended_noise
+from safeclip.attacks.triggers.nashville import nashville
+from safeclip.attacks.triggers.sig import sig
+from safeclip.attacks.triggers.structured import stripes, triangles
+from safeclip.attacks.triggers.wanet import wanet
+from safeclip.attacks.triggers.written_word import written_word
 
-__all__ = ["TRIGGERS", "badnets"]
+__all__ = [
+    "TRIGGERS",
+    "badnets",
+    "blended",
+    "blended_noise",
+    "nashville",
+    "sig",
+    "stripes",
+    "triangles",
+    "wanet",
+    "written_word",
+]
 
-TRIGGERS: dict[str, Callable[..., np.ndarray]] = {"badnets": badnets}
+TRIGGERS: dict[str, Callable[..., np.ndarray]] = {
+    "badnets": badnets,
+    "blended": blended,
+    "blended-noise": blended_noise,
+    "wanet": wanet,
+    "sig": sig,
+    "nashville": nashville,
+    "stripes": stripes,
+    "triangles": triangles,
+    "written-word": written_word,
+}

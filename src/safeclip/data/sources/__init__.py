@@ -4,6 +4,7 @@
     wds:                 tar shards as img2dataset writes them; globs, {000..099} braces, a folder
     coco: vg: cc3m:      annotation files beside their pictures
     folder:              class folders
+    torchvision:         published image sets as torchvision.datasets keeps them, torchvision:NAME:ROOT
     hf:                  Hugging Face datasets, on disk or by name (extra `hub`)
     emoji:               the embedded pictures
 
@@ -32,6 +33,7 @@ _OPENERS = {
     "vg": ("captions", "open_visual_genome"),
     "cc3m": ("cc3m", "open_cc3m"),
     "folder": ("folder", "open_folder"),
+    "torchvision": ("torchvision_sets", "open_torchvision"),
     "hf": ("hub", "open_hub"),
 }
 FORMATS = (*_OPENERS, "emoji")

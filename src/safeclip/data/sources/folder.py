@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from safeclip.data.pairs import Pair
+from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources.image_files import ENDINGS, ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled, Texts, fingerprint
 from safeclip.errors import InputError
@@ -26,27 +26,27 @@ class FolderSource(Labelled):
     underscores.
     """
 
+    captions_from_classes = True
+
     def __init__(self, name: str, folder: str, *, split: str = "train", inside: str | None = None):
         self._folder = os.path.realpath(os.path.expanduser(folder))
-        there = [entry for entry in _folders(folder) if entry in SPLITS]
+        there = [entry for entry in folders(folder) if entry in SPLITS]
         parts = ["."] if not there else sorted(there) if split == "all" else [split]
         if there and split != "all" and split not in there:
-            raise InputError(
+            raise NoSuchSplit(
                 f"split = {split!r}: no such split in {folder}; there are {', '.join(sorted(there))}, or all"
             )
         codes, paths = Codes(), []
         for part in parts:
-            for kind in _folders(os.path.join(folder, part)):
-                for path in _pictures(self._folder, os.path.normpath(os.path.join(part, kind))):
+            for kind in folders(os.path.join(folder, part)):
+                for path in pictures(self._folder, os.path.normpath(os.path.join(part, kind))):
                     codes.add(kind.replace("_", " "))
                     paths.append(path)
         if not paths:
             raise InputError(
                 f"data {name}: no picture in folders named for classes; check that it is the folder you meant"
             )
-        everywhere = {
-            kind.replace("_", " ") for part in there or ["."] for kind in _folders(os.path.join(folder, part))
-        }
+        everywhere = {kind.replace("_", " ") for part in there or ["."] for kind in folders(os.path.join(folder, part))}
         for kind in sorted(everywhere):
             codes.add(kind, times=0)
         self._paths = Texts([path] for path in paths)
@@ -71,11 +71,13 @@ def open_folder(
     return FolderSource(name, os.path.expanduser(path), split=split, inside=image_root)
 
 
-def _folders(path: str) -> list[str]:
+def folders(path: str) -> list[str]:
+    """Names of the folders in `path`, sorted, without hidden ones."""
     return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _pictures(root: str, under: str) -> Iterator[str]:
+def pictures(root: str, under: str) -> Iterator[str]:
+    """Picture files anywhere below root/under, as paths from root, in sorted order."""
     for folder, subfolders, files in os.walk(os.path.join(root, under)):
         subfolders.sort()
         for file in sorted(files):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.pairs import Pair
+from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources import columns as find
 from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled
@@ -79,7 +79,7 @@ def open_hub(
     codes = None if named is None else _codes(parts, named)
     if "" not in parts:  # splits of their own
         if split != "all" and split not in parts:
-            raise InputError(f"split = {split!r}: no such split in {name}; there are {', '.join(parts)}, or all")
+            raise NoSuchSplit(f"split = {split!r}: no such split in {name}; there are {', '.join(parts)}, or all")
         begin = 0
         for part in parts:
             if part == split:

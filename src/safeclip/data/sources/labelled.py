@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from safeclip.data.pairs import BadPair
+from safeclip.data.pairs import BadPair, NoSuchSplit
 from safeclip.data.sources.paths import stamp
 from safeclip.errors import InputError
 
@@ -24,6 +24,11 @@ class Labelled:
     """name: the data spec. fingerprint: see `fingerprint`. labels_N: int32, index into class_names, -1 where there is
     none.
     """
+
+    templates: tuple[str, ...] = ()
+    """Zero-shot prompts that come with the data set, {} for the class; most sets have none."""
+    captions_from_classes = False
+    """Whether a caption is nothing but the class in a sentence, so that captions tell no two pictures apart."""
 
     def __init__(
         self, name: str, fingerprint: str, length: int, classes: tuple[tuple[str, ...], np.ndarray] | None = None
@@ -78,7 +83,7 @@ class Codes:
         """
         if name not in self._numbers:
             there = ", ".join(sorted(n or "''" for n in self._numbers if n != UNREADABLE))
-            raise InputError(f"split = {name!r}: no such split in {where}; there are {there}, or all")
+            raise NoSuchSplit(f"split = {name!r}: no such split in {where}; there are {there}, or all")
         wanted = [self._numbers[n] for n in (name, UNREADABLE) if n in self._numbers]
         return np.flatnonzero(np.isin(self.values, wanted))
 

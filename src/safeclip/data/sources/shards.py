@@ -2,9 +2,10 @@
 (tar_index.py).
 
 A pair is a key: the name up to its first dot. Its caption is the .txt, whole, else the JSON's `captions`, `caption`
-or `text`; a caption_column names another key of the JSON. A `.cls` (number or name) is its class. What must stay
-true: a key that occurs twice with one ending in a shard is one bad pair, since either picture could be the wrong one;
-the same key in two shards is two pairs.
+or `text`; a caption_column names another key of the JSON. A `.cls` (number or name) is its class; a set in
+CLIP-Benchmark's form (clip_benchmark.py) names its classes beside the shards, and where it has no captions they are
+"a photo of a <class>". What must stay true: a key that occurs twice with one ending in a shard is one bad pair, since
+either picture could be the wrong one; the same key in two shards is two pairs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.pairs import BadPair, Pair
-from safeclip.data.sources.folder import SPLITS
+from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
+from safeclip.data.sources.clip_benchmark import beside, check_count, named
+from safeclip.data.sources.folder import SPLITS, TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
 from safeclip.data.sources.paths import Ranges, expand
@@ -41,8 +43,14 @@ class ShardSource(Labelled):
             raise InputError(
                 f"data {name}: holds no pair such as 000.jpg with 000.txt; check that it is the file you meant"
             )
-        self._demand_captions(name)
-        super().__init__(name, fingerprint("wds", files, split, length), length, _classes(indices))
+        found = beside(files)
+        codes = _classes(indices)
+        classes = named(codes, found.names, found.where) if found.names else codes.classes()
+        self.templates, self._several = found.templates, found.several
+        self.captions_from_classes = bool(found.names) and not self._has_captions() and bool((classes[1] >= 0).any())
+        if not self.captions_from_classes:
+            self._demand_captions(name)
+        super().__init__(name, fingerprint("wds", files, split, length), length, classes)
 
     def __getitem__(self, uid: int) -> Pair:
         uid = self._checked(uid)
@@ -54,9 +62,12 @@ class ShardSource(Labelled):
 
     def captions(self, uid: int) -> tuple[str, ...]:
         uid = self._checked(uid)
+        if self.captions_from_classes:
+            return usable([TEMPLATE.format(self.class_names[self.label(uid)])] if self.label(uid) >= 0 else [])
         if self._caption_key is None and self._offset_N3[uid, TEXT] != NONE:
             try:
-                return usable([self._member(uid, TEXT).decode()])
+                text = self._member(uid, TEXT).decode()
+                return usable(text.splitlines() if self._several else [text])
             except UnicodeDecodeError:
                 raise BadPair("caption is not UTF-8") from None
         return usable(self._from_json(uid))
@@ -89,15 +100,12 @@ class ShardSource(Labelled):
             raise BadPair(f"{path}: ends before it should; it changed while in use")
         return data
 
+    def _has_captions(self) -> bool:
+        parts = [TEXT, JSON] if self._caption_key is None else [JSON]
+        return bool((self._offset_N3[:, parts] != NONE).any())
+
     def _demand_captions(self, name: str) -> None:
-        part = (
-            (self._offset_N3[:, JSON] != NONE)
-            if self._caption_key is not None
-            else np.zeros(len(self._offset_N3), bool)
-        )
-        if self._caption_key is None:
-            part = (self._offset_N3[:, [TEXT, JSON]] != NONE).any(axis=1)
-        if not part.any():
+        if not self._has_captions():
             wanted = ".json" if self._caption_key is not None else ".txt or .json"
             raise InputError(f"data {name}: no captions: no key has a {wanted} beside its picture")
 
@@ -113,13 +121,16 @@ def open_shards(
     there = sorted(set(entries) & set(SPLITS))
     if there and split != "all" and not any(entry.endswith(".tar") for entry in entries):
         if split not in there:
-            raise InputError(f"split = {split!r}: no such split in {path}; there are {', '.join(there)}, or all")
+            raise NoSuchSplit(f"split = {split!r}: no such split in {path}; there are {', '.join(there)}, or all")
         path = os.path.join(path, split)
-    return ShardSource(name, expand(path, (".tar",)), split=split, caption_key=caption_column)
+    files = expand(path, (".tar",))
+    if os.path.isdir(path):
+        check_count(files)
+    return ShardSource(name, files, split=split, caption_key=caption_column)
 
 
-def _classes(indices: list[TarIndex]) -> tuple[tuple[str, ...], np.ndarray]:
+def _classes(indices: list[TarIndex]) -> Codes:
     codes = Codes()
     for index in indices:
         codes.extend(index.classes.names, index.classes.values)
-    return codes.classes()
+    return codes

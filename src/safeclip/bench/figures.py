@@ -1,0 +1,98 @@
+"""The page's charts of a bench: success with intervals, success against clean accuracy, planted pairs in the safe set.
+
+What must stay true: an attack that did not plant is in none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from safeclip.bench.measure import Record
+from safeclip.bench.spec import BASELINE
+from safeclip.bench.table import Row, Table, attack_in
+from safeclip.bench.wording import row_title
+from safeclip.report import charts
+from safeclip.report.words import count, model_name, percent, sentence
+
+_MANY = 200
+"""Pictures from which a success rate is told as a share and not as a count."""
+
+
+def success(table: Table) -> list[Markup]:
+    """A chart an attack that planted: each method's pooled success with its interval."""
+    panels = []
+    for row in _attacks(table):
+        rows, title = [], sentence(row_title(row))
+        for method in table.methods:
+            own = row.cells[method]
+            if own is not None:
+                text = f"{count(own.k)} of {count(own.n)}" if own.n < _MANY else percent(own.k / own.n)
+                kind = "clip" if method == BASELINE else "safeclip"
+                share, name = own.k / own.n, model_name(method)
+                rows.append(charts.Interval(title, name, kind, share, own.ci95, own.base_rate, text))
+        panels.append(charts.intervals(rows, title=f"{title}: success under each method, with 95 % intervals"))
+    return panels
+
+
+def trade(table: Table) -> list[dict[str, Any]]:
+    """A panel a method: {name, chart}, its runs among all others by attack success and clean top-1, in per cent."""
+    points: dict[str, list[tuple[float, float]]] = {method: [] for method in table.methods}
+    for row, method, _, record in _runs(table):
+        found, zero = attack_in(record, row.attack), record["zero_shot"]
+        if found is not None and zero:
+            points[method].append((100 * found["asr"], 100 * zero["top1"]))
+    panels = []
+    for method, own in points.items():
+        others = [point for name, some in points.items() if name != method for point in some]
+        chart = charts.scatter(
+            [("risky", others), ("attack" if method == BASELINE else "safe", own)],
+            title=f"Attack success and clean top-1 of {model_name(method)}, the other methods' runs in grey",
+            x_label="attack success, %",
+            y_label="clean zero-shot top-1, %",
+        )
+        if own and chart:
+            panels.append({"name": sentence(model_name(method)), "chart": chart})
+    return panels
+
+
+def inside(table: Table) -> list[dict[str, Any]]:
+    """A panel an attack: {name, chart}, the share of its planted pairs in each run's safe set, by epoch."""
+    panels = []
+    for row in _attacks(table):
+        lines = []
+        for _, method, seed, record in _runs(table, row):
+            told = [(s["epoch"], (s["planted_by_attack"] or {}).get(row.attack)) for s in record["splits"]]
+            points = [(float(epoch), pair[0] / pair[1]) for epoch, pair in told if pair and pair[1]]
+            if points:
+                last = next(pair for _, pair in reversed(told) if pair)
+                label = f"{model_name(method)}, seed {seed}: {last[0]} of {last[1]}"
+                kind = f"{('safeclip', 'attack', 'clip')[_place(table, method)]} dash{table.spec.seeds.index(seed)}"
+                lines.append(charts.Line(label, kind, points))
+        title = f"Share of the pairs planted by {row_title(row)} in the safe set, by epoch"
+        chart = charts.line_chart(lines, title=title, x_label="epoch", percent=True, y_range=(0.0, 1.0))
+        if chart:
+            panels.append({"name": sentence(row_title(row)), "chart": chart})
+    return panels
+
+
+def _attacks(table: Table) -> Iterator[Row]:
+    """Rows of attacks that planted."""
+    for row in table.rows:
+        if any(own is not None and own.n for own in row.cells.values()):
+            yield row
+
+
+def _runs(table: Table, only: Row | None = None) -> Iterator[tuple[Row, str, int, Record]]:
+    """Row, method, seed and record of the runs that count."""
+    for row in _attacks(table) if only is None else [only]:
+        for record in table.records:
+            if record["group"] == row.group and record["seed"] in row.took:
+                yield row, record["label"], record["seed"], record
+
+
+def _place(table: Table, method: str) -> int:
+    """Which of three colours a method with a safe set gets."""
+    return max(0, table.methods.index(method) - 1) % 3

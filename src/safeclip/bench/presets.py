@@ -1,0 +1,143 @@
+"""Named benches: each is a function that returns specs, to be run one after the other.
+
+The numbers at the top are what a bench costs and how well its attacks plant; tune them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from safeclip.bench.spec import AttackSpec, DataSpec, MethodSpec, Spec
+from safeclip.errors import InputError
+
+EMOJI = DataSpec(spec="emoji:concepts=50,pairs=4000,eval_pairs=1000")
+"""Half of the embedded data's classes, with as many pictures of each: a run takes two minutes on a core."""
+EMOJI_SET = {"epochs": 16, "optim.batch_size": 64}
+RSICD_SET = {"epochs": 20}
+QUICK_EPOCHS = {"emoji": 6, "rsicd": 4}
+"""Of the `--quick` forms."""
+ROCLIP_FIRST = 0.6
+"""Share of the epochs before RoCLIP matches for the first time: on small data, matching from the second epoch on learns
+matches at random (docs/rivals.md)."""
+CLEAN_SET = {"epochs": 10, "optim.rate": 5e-4}
+"""CleanCLIP's fine-tuning on the `val` split."""
+_TARGETED = AttackSpec(name="targeted", params={"captions_each": 8})
+_BADNETS = AttackSpec(name="badnets", params={"count": 90, "least": 8})
+_PATCHES = ("corner", "corners", "noise", "stripes")
+_FIVE = (
+    _TARGETED,
+    _BADNETS,
+    AttackSpec(name="blended", params={"count": 90, "alpha": 0.3}),
+    AttackSpec(name="wanet-pixel", params={"count": 120, "strength": 6.0}),
+    AttackSpec(name="label-consistent", params={"count": 72, "place": "corners"}),
+)
+_OTHERS = (
+    *(AttackSpec(name=f"badnets-{form}", params={"count": 90, "least": 8}) for form in _PATCHES),
+    AttackSpec(name="blended-noise", params={"count": 90, "alpha": 0.4}),
+    AttackSpec(name="sig", params={"count": 90}),
+    AttackSpec(name="triangles", params={"count": 90, "alpha": 0.4}),
+    AttackSpec(name="stripes", params={"count": 90, "alpha": 0.1}),
+    AttackSpec(name="written-word", params={"count": 120, "alpha": 0.9}),
+    AttackSpec(name="wanet", params={"count": 120, "strength": 8.0}),
+    AttackSpec(name="nashville", params={"count": 120}),
+    AttackSpec(name="near-copies", params={"captions_each": 16}),
+    AttackSpec(name="toxic-text"),
+    AttackSpec(name="targeted-scene"),
+    AttackSpec(name="targeted-templates"),
+    AttackSpec(name="class-swap", params={"share": 1.0}),
+    AttackSpec(name="text-word", params={"share": 1.0}),
+    AttackSpec(name="text-sentence", params={"share": 1.0}),
+)
+"""Strengths and counts at which they plant on small pictures, or the strongest that was tried."""
+
+
+def emoji_quick() -> tuple[Spec, ...]:
+    """Four attacks on the embedded pictures; plain CLIP and SafeCLIP, one seed: eight runs."""
+    spec = replace(emoji()[0], name="emoji-quick", attacks=_alone(_FIVE[:4]), methods=_methods(16)[:2], seeds=(0,))
+    return (spec,)
+
+
+def emoji() -> tuple[Spec, ...]:
+    """Five attacks, each alone, on the embedded pictures; five methods, three seeds."""
+    spec = Spec(
+        name="emoji",
+        data=EMOJI,
+        attacks=_alone(_FIVE),
+        methods=_methods(16),
+        seeds=(0, 1, 2),
+        set=EMOJI_SET,
+    )
+    return (spec,)
+
+
+def rsicd() -> tuple[Spec, ...]:
+    """Five attacks, each alone, on RSICD at 64 px (--data names its file); five methods, one seed."""
+    spec = Spec(
+        name="rsicd",
+        preset="small64",
+        data=DataSpec(spec="parquet:rsicd-64px.parquet"),
+        attacks=_alone((AttackSpec(name="targeted"), AttackSpec(name="badnets"), *_FIVE[2:])),
+        methods=_methods(20),
+        set=RSICD_SET,
+    )
+    return (spec,)
+
+
+def threats() -> tuple[Spec, ...]:
+    """Every attack of the catalog, each alone, on the embedded pictures; five methods, one seed (docs/threats.md)."""
+    return (replace(emoji()[0], name="threats", attacks=_alone((*_FIVE, *_OTHERS)), seeds=(0,)),)
+
+
+def small() -> tuple[Spec, ...]:
+    """`emoji`, then `rsicd` (--data names its file), each in a folder of its own."""
+    return emoji() + rsicd()
+
+
+def _alone(attacks: tuple[AttackSpec, ...]) -> tuple[tuple[AttackSpec, ...], ...]:
+    return tuple((attack,) for attack in attacks)
+
+
+PRESETS: dict[str, Callable[[], tuple[Spec, ...]]] = {
+    make.__name__.replace("_", "-"): make for make in (emoji_quick, emoji, rsicd, threats, small)
+}
+
+
+def named(name: str, *, data: str | None = None, quick: bool = False) -> tuple[Spec, ...]:
+    """The specs of a preset. data: instead of the data of those that have none embedded. Raises InputError."""
+    if name not in PRESETS:
+        raise InputError(f"--preset {name}: no such bench; there are {', '.join(PRESETS)}")
+    specs = PRESETS[name]()
+    open_ones = [spec for spec in specs if not spec.data.spec.startswith("emoji:")]
+    if open_ones and data is None:
+        raise InputError(f"--preset {name}: give the file of {open_ones[0].name} with --data, or take --preset emoji")
+    if data is not None and not open_ones:
+        raise InputError(f"--data {data}: {name} runs on the embedded pictures; write a spec for other data")
+    specs = tuple(replace(s, data=replace(s.data, spec=data)) if data and s in open_ones else s for s in specs)
+    return tuple(_quick(spec) for spec in specs) if quick else specs
+
+
+def _quick(spec: Spec) -> Spec:
+    """A shorter form that shows whether everything runs: one seed, two attacks in one run, few epochs."""
+    if spec.name not in QUICK_EPOCHS:
+        raise InputError(f"--quick: {spec.name} has no shorter form; leave it out")
+    epochs = QUICK_EPOCHS[spec.name]
+    return replace(
+        spec,
+        name=f"{spec.name}-short",
+        attacks=(spec.attacks[0] + spec.attacks[1],),
+        methods=tuple(method for method in _methods(epochs) if method.method != "filter"),
+        seeds=spec.seeds[:1],
+        set=spec.set | {"epochs": epochs},
+    )
+
+
+def _methods(epochs: int) -> tuple[MethodSpec, ...]:
+    """Each trains as many epochs on poisoned pairs; `filter` to look first, and then as long as the others to learn."""
+    return (
+        MethodSpec(method="clip"),
+        MethodSpec(method="safeclip"),
+        MethodSpec(method="roclip", set={"roclip.first": round(ROCLIP_FIRST * epochs)}),
+        MethodSpec(method="cleanclip", starts_from="clip", train_on="val", set=CLEAN_SET),
+        MethodSpec(method="filter", set={"epochs": 2 * epochs, "filter.look_epochs": epochs}),
+    )

@@ -1,0 +1,117 @@
+"""Finished runs: one file each, and the results file that is committed.
+
+    DIR/records/<id>.json     the record of a run, or why it failed
+    FILE                      {"spec": [...], "machines": [...], "records": [...]}, a record a line
+
+What must stay true: both are replaced whole; a run found in either is not done again; in FILE there is one record for
+each bench, attack group, method and seed, the newest, so that a changed spec replaces what it makes out of date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safeclip.bench.grid import Cell
+from safeclip.bench.measure import Record
+from safeclip.bench.spec import Spec
+from safeclip.bench.spec_file import published
+from safeclip.errors import InputError
+from safeclip.run import write_json, write_text
+
+_PLACE = ("bench", "group", "label", "seed")
+
+
+class Records:
+    """folder: DIR/records. results: FILE, None without one. Raises InputError where one of them cannot be read."""
+
+    def __init__(self, folder: Path, results: Path | None):
+        self.folder, self.results = folder, results
+        self.own = {file.stem: _read(file) for file in sorted(folder.glob("*.json"))}
+        self.specs: list[dict[str, Any]] = []
+        self.published: list[Record] = []
+        if results is not None and results.is_file():
+            self.specs, self.published = _read_results(results)
+
+    def of(self, cell: Cell) -> Record | None:
+        """The record of the cell's finished run, under the labels that it has now; None where it is still to do."""
+        mine = self.own.get(cell.id)
+        found = mine if mine is not None and "failed" not in mine else None
+        if found is None:
+            every = [*self.own.values(), *self.published]
+            found = next((record for record in every if "shape" in record and cell.made(record["shape"])), None)
+        if found is None:
+            return None
+        return found | {"bench": cell.bench, "group": cell.group, "label": cell.method.title}
+
+    def failure(self, cell: Cell) -> str | None:
+        """Why its last try failed; None where it did not, or has not been tried."""
+        mine = self.own.get(cell.id, {})
+        return mine.get("failed")
+
+    def keep(self, cell: Cell, record: Record) -> None:
+        file = self.folder / f"{cell.id}.json"
+        write_json(file, record)
+        self.own[cell.id] = _read(file)
+
+    def fail(self, cell: Cell, reason: str, trace: str) -> None:
+        self.keep(cell, {"id": cell.id, "title": cell.title, "failed": reason, "trace": trace})
+
+    def publish(self, spec: Spec, finished: Iterable[Record]) -> None:
+        """Merge the finished runs of `spec` into the results file."""
+        if self.results is None:
+            return
+        plain = published(spec)
+        self.specs = [other for other in self.specs if other["name"] != spec.name] + [plain]
+        mine = list(finished)
+        places = {_place(record) for record in mine}
+        self.published = [record for record in self.published if _place(record) not in places] + mine
+        self.published.sort(key=_order)
+        write_text(self.results, _text(self.specs, self.published))
+
+
+def machine_name(record: Record) -> str:
+    """Kind of machine that a run was done on, for the reader and for telling times apart."""
+    about = record["machine"]
+    return f"{about.get('gpu') or about['cpu']}, {about['cores']} cores, torch {about['versions']['torch']}"
+
+
+def _place(record: Record) -> tuple[Any, ...]:
+    return tuple(record[name] for name in _PLACE)
+
+
+def _order(record: Record) -> tuple[str, int, str, str]:
+    return str(record["bench"]), int(record["seed"]), str(record["group"]), str(record["label"])
+
+
+def _text(specs: list[dict[str, Any]], records: list[Record]) -> str:
+    machines = json.dumps(list(dict.fromkeys(map(machine_name, records))), ensure_ascii=False)
+    lines = [json.dumps(record, ensure_ascii=False, allow_nan=False, sort_keys=True) for record in records]
+    spec = ",\n".join(json.dumps(each, ensure_ascii=False, sort_keys=True) for each in specs)
+    body = ",\n".join(lines)
+    return f'{{"spec": [\n{spec}\n],\n"machines": {machines},\n"records": [\n{body}\n]}}\n'
+
+
+def _read(file: Path) -> Record:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not readable ({type(error).__name__}); delete it to do that run anew") from None
+    if not isinstance(record, dict) or not ("failed" in record or "shape" in record):
+        raise InputError(f"{file}: is no record of a bench; delete it to do that run anew")
+    return record
+
+
+def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not readable ({type(error).__name__}); restore it, or give another file") from None
+    if not isinstance(values, dict) or not all(isinstance(values.get(name), list) for name in ("spec", "records")):
+        raise InputError(f"{file}: holds no results of a bench (spec, machines, records); give another file")
+    whole = all(isinstance(r, dict) and {"shape", *_PLACE} <= r.keys() for r in values["records"])
+    if not whole:
+        raise InputError(f"{file}: a record lacks its shape or its place; restore the file, or give another")
+    return values["spec"], values["records"]

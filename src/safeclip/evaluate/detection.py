@@ -1,0 +1,92 @@
+"""Detection: how well each score that a method keeps tells planted pairs from clean ones.
+
+    AUROC          P(planted is riskier than clean) + P(equal) / 2
+    AP             sum_k (R_k - R_{k-1}) P_k over the distinct scores, riskiest first (precision P, recall R)
+    recall at q    share of the planted pairs among the round(q N) riskiest of N pairs, equal scores in random order
+
+What must stay true: training never sees any of it, and equal scores earn what chance earns: a constant score has AUROC
+0.5 and recall q. With an attack's name, the pairs that other attacks planted are left out: they are neither its own nor
+clean.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safeclip.attacks.manifest import Manifest
+from safeclip.errors import InputError
+from safeclip.run import RunDir, read_scores
+
+LOW_IS_RISKY = frozenset({"similarity", "neighbours", "p_safe"})
+"""Scores whose low end is risky. Of every other one (risk, and the outlier scores) the high end is."""
+SHARES = (0.01, 0.05, 0.1, 0.2)
+
+
+def detection(run: RunDir) -> list[dict[str, Any]]:
+    """One entry for each epoch's scores, each score among them, and each attack of the run's manifest and all of them
+    together (attack None). Empty where the run has no manifest, or its method keeps no scores.
+
+    An entry: epoch, score, attack, auroc, ap, recall {share: of the planted}, planted, pairs (those compared).
+    Raises InputError on a score that is NaN.
+    """
+    files = sorted((run.path / "scores").glob("epoch-*.parquet"))
+    if not files or not run.manifest_file.is_file():
+        return []
+    manifest = Manifest.load(run.manifest_file)
+    names = [attack["name"] for attack in manifest.attacks]
+    return [entry for file in files for entry in _of_file(file, manifest, names)]
+
+
+def measure(risk_N: np.ndarray, planted_N: np.ndarray) -> dict[str, Any]:
+    """auroc, ap and recall of a score, high where it is risky; planted: bool (N,). All None where there are no planted
+    pairs, or no others.
+    """
+    planted, pairs = int(planted_N.sum()), len(planted_N)
+    counted: dict[str, Any] = {"planted": planted, "pairs": pairs}
+    if planted in (0, pairs):
+        return {"auroc": None, "ap": None, "recall": None, **counted}
+    levels, place_N = np.unique(-risk_N, return_inverse=True)  # the riskiest first
+    hits_L = np.bincount(place_N, planted_N, len(levels))
+    size_L = np.bincount(place_N, minlength=len(levels))
+    hits_before_L, size_before_L = np.cumsum(hits_L) - hits_L, np.cumsum(size_L) - size_L
+    clean_L = size_L - hits_L
+    riskier_L = hits_before_L + hits_L / 2  # planted pairs above each clean one, ties as half
+    return {
+        "auroc": float((clean_L * riskier_L).sum() / (planted * (pairs - planted))),
+        "ap": float((hits_L * np.cumsum(hits_L) / np.cumsum(size_L)).sum() / planted),
+        "recall": {f"{q:g}": _recall(q, hits_L, size_L, hits_before_L, size_before_L) for q in SHARES},
+        **counted,
+    }
+
+
+def _recall(
+    share: float, hits_L: np.ndarray, size_L: np.ndarray, hits_before_L: np.ndarray, size_before_L: np.ndarray
+) -> float:
+    taken = max(1, round(share * int(size_L.sum())))
+    level = int(np.searchsorted(size_before_L, taken, side="left")) - 1  # the level that the last one taken lies in
+    among = hits_before_L[level] + hits_L[level] * (taken - size_before_L[level]) / size_L[level]
+    return float(among / hits_L.sum())
+
+
+def _of_file(file: Path, manifest: Manifest, names: list[str]) -> list[dict[str, Any]]:
+    columns = read_scores(file)
+    number = re.fullmatch(r"epoch-(\d+)", file.stem)
+    if number is None or "uid" not in columns:
+        raise InputError(f"{file}: holds no scores of an epoch; restore it, or take it out of the folder")
+    attack_N = manifest.attack_of(columns["uid"])
+    entries = []
+    for score, values_N in columns.items():
+        if values_N.dtype.kind != "f":
+            continue
+        if np.isnan(values_N).any():
+            raise InputError(f"{file}: {score} of {int(np.isnan(values_N).sum())} pairs is NaN; the model has diverged")
+        risk_N = -values_N if score in LOW_IS_RISKY else values_N
+        for name in (None, *names):
+            rows = np.ones(len(attack_N), bool) if name is None else (attack_N == "") | (attack_N == name)
+            measured = measure(risk_N[rows], attack_N[rows] != "")
+            entries.append({"epoch": int(number[1]), "score": score, "attack": name, **measured})
+    return entries

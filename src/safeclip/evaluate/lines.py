@@ -1,0 +1,54 @@
+"""The metrics in words, a line or two each, as `safeclip evaluate` prints them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def metric_lines(metrics: dict[str, Any]) -> list[str]:
+    """metrics: as in metrics.json."""
+    lines = []
+    if metrics["zero_shot"]:
+        z = metrics["zero_shot"]
+        top1 = f"top-1 {z['top1']:.1%} ({_interval(z['ci95'])})"
+        lines.append(f"zero-shot over {z['classes']} classes: {top1}, top-5 {z['top5']:.1%}, n = {z['n']}")
+    if metrics["linear_probe"]:
+        lines.append(_probe_line(metrics["linear_probe"]))
+    if metrics["retrieval"]:
+        r = metrics["retrieval"]
+        for way in ("image_to_text", "text_to_image"):
+            lines.append(
+                f"retrieval {way.replace('_', ' ')}: "
+                + ", ".join(f"R@{k[1:]} {r[way][k]:.1%}" for k in ("r1", "r5", "r10"))
+                + f", n = {r['n_images']}"
+            )
+    for a in metrics["attack"]:
+        base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
+        success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
+        lines.append(f"{a['name']}: {success}; base rate {base}")
+    return lines + _detection_lines(metrics["detection"])
+
+
+def _probe_line(p: dict[str, Any]) -> str:
+    unfinished = "" if p["converged"] else "; not every fit converged"
+    return (
+        f"linear probe over {p['classes']} classes: top-1 {p['top1']:.1%} ({_interval(p['ci95'])}), n = {p['n']}, "
+        f"C = {p['C']:.3g} by {p['val_n']:,} validation pictures, fitted on {p['train_n'] + p['val_n']:,}{unfinished}"
+    )
+
+
+def _detection_lines(entries: list[dict[str, Any]]) -> list[str]:
+    """Of the last epoch scored, all attacks together."""
+    last = max((entry["epoch"] for entry in entries), default=0)
+    shown = [entry for entry in entries if (entry["epoch"], entry["attack"]) == (last, None) and entry["planted"]]
+    if not shown or shown[0]["auroc"] is None:
+        return []
+    counts = f"{shown[0]['planted']:,} of {shown[0]['pairs']:,} pairs planted"
+    return [
+        f"detection at epoch {last}, {counts}: AUROC " + ", ".join(f"{e['score']} {e['auroc']:.3f}" for e in shown),
+        "planted pairs among the riskiest 10 %: " + ", ".join(f"{e['score']} {e['recall']['0.1']:.1%}" for e in shown),
+    ]
+
+
+def _interval(ci95: list[float]) -> str:
+    return f"95 % interval {ci95[0]:.1%} to {ci95[1]:.1%}"

@@ -1,0 +1,236 @@
+"""A CLIP directory of the transformers library as open_clip's towers: the inverse of export.py's form `transformers`.
+
+    config.json (model_type clip) + model.safetensors [+ preprocessor_config.json, tokenizer files]
+
+transformers itself is not needed. The shapes come from the weights, so that a config cannot ask for more than the file
+holds; the config gives what shapes do not tell: heads, activation, patch order. What must stay true: every weight of
+the file has its place and every place its weight, or the directory is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from safeclip.errors import InputError
+from safeclip.model.build import Clip, clip_of, create_net
+from safeclip.model.torchvision_import import import_open_clip
+
+VOCABULARY = 49408
+_POSITIONS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
+"""Buffers of old versions, 0, 1, 2, ...; no weights."""
+_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+# transformers' CLIPConfig leaves values out of config.json that are its defaults
+_TEXT = {"num_attention_heads": 8, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_VISION = {**_TEXT, "num_attention_heads": 12}
+
+
+def load_transformers(folder: str | Path) -> Clip:
+    """The towers of a transformers CLIP directory, and CLIP's tokenizer. Raises InputError."""
+    folder = Path(folder)
+    about = _json(folder / "config.json")
+    if about.get("model_type") != "clip":
+        raise InputError(
+            f"{folder / 'config.json'}: model_type = {about.get('model_type')!r}; only `clip` directories can be read"
+        )
+    weights = _weights(folder)
+    config = _architecture(folder, about, weights)
+    _check_tokenizer(folder)
+    preprocess = _preprocess(folder)
+    try:
+        # the name is only where open_clip starts from: every part of its config is replaced
+        net = create_net("ViT-B-32", force_preprocess_cfg=preprocess, **config)
+        net.load_state_dict(_open_clip_weights(folder, weights, config))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{folder / 'model.safetensors'}: its weights do not fit together ({reason})") from None
+    tokenize = import_open_clip().SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
+    return clip_of(net, str(folder), tokenize, config)
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise InputError(
+            f"{file}: no such file; a pytorch_model.bin or several files are not read: save the model anew with "
+            "transformers, save_pretrained(..., max_shard_size='50GB')"
+        )
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: no safetensors file ({' '.join(str(error).split())[:120]})") from None
+    return {name: value for name, value in weights.items() if name not in _POSITIONS}
+
+
+def _architecture(folder: Path, about: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Any]:
+    """open_clip's config of these towers."""
+    text, vision = _part(folder, about, "text_config", _TEXT), _part(folder, about, "vision_config", _VISION)
+    if text["hidden_act"] != vision["hidden_act"] or text["hidden_act"] not in ("quick_gelu", "gelu"):
+        raise InputError(
+            f"{folder / 'config.json'}: hidden_act = {text['hidden_act']!r}, {vision['hidden_act']!r}; open_clip's "
+            "towers share one, quick_gelu or gelu"
+        )
+    patches = _shape(folder, weights, "vision_model.embeddings.patch_embedding.weight", 4)
+    positions = _shape(folder, weights, "vision_model.embeddings.position_embedding.weight", 2)[0]
+    context, width = _shape(folder, weights, "text_model.embeddings.position_embedding.weight", 2)
+    vocabulary = _shape(folder, weights, "text_model.embeddings.token_embedding.weight", 2)[0]
+    if vocabulary != VOCABULARY:
+        raise InputError(f"{folder}: its vocabulary of {vocabulary} is not CLIP's of {VOCABULARY}; take another model")
+    side = isqrt(max(positions - 1, 0))
+    if side**2 != positions - 1 or patches[2] != patches[3]:
+        raise InputError(f"{folder}: its {positions} positions of patches {patches[2:]} are no square picture")
+    return {
+        "embed_dim": _shape(folder, weights, "visual_projection.weight", 2)[0],
+        "quick_gelu": text["hidden_act"] == "quick_gelu",
+        "vision_cfg": {
+            "image_size": side * patches[2],
+            "patch_size": patches[2],
+            "width": patches[0],
+            "head_width": _head_width(folder, patches[0], vision["num_attention_heads"]),
+            **_depth(folder, weights, "vision_model", patches[0]),
+        },
+        "text_cfg": {
+            "context_length": context,
+            "vocab_size": vocabulary,
+            "width": width,
+            "heads": width // _head_width(folder, width, text["num_attention_heads"]),
+            **_depth(folder, weights, "text_model", width),
+        },
+    }
+
+
+def _part(folder: Path, about: dict[str, Any], name: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    given = about.get(name, {})
+    if not isinstance(given, dict):
+        raise InputError(f"{folder / 'config.json'}: {name} = {str(given)[:40]!r}; it should hold settings")
+    values = {key: given.get(key, default) for key, default in defaults.items()}
+    if values["layer_norm_eps"] != 1e-5:
+        raise InputError(
+            f"{folder / 'config.json'}: {name}.layer_norm_eps = {values['layer_norm_eps']!r}; open_clip's is 1e-5"
+        )
+    return values
+
+
+def _head_width(folder: Path, width: int, heads: Any) -> int:
+    if type(heads) is not int or heads < 1 or width % heads:
+        raise InputError(f"{folder / 'config.json'}: num_attention_heads = {heads!r} does not divide the width {width}")
+    return width // heads
+
+
+def _depth(folder: Path, weights: dict[str, Tensor], tower: str, width: int) -> dict[str, Any]:
+    prefix = f"{tower}.encoder.layers."
+    numbers = {name.removeprefix(prefix).split(".")[0] for name in weights if name.startswith(prefix)}
+    hidden = _shape(folder, weights, f"{prefix}0.mlp.fc1.weight", 2)[0]
+    exact = int(width * (hidden / width)) == hidden  # open_clip cuts the product to a whole number
+    return {"layers": len(numbers), "mlp_ratio": (hidden if exact else hidden + 0.5) / width}
+
+
+def _shape(folder: Path, weights: dict[str, Tensor], name: str, dims: int) -> tuple[int, ...]:
+    if name not in weights or weights[name].ndim != dims or 0 in weights[name].shape:
+        raise InputError(f"{folder / 'model.safetensors'}: no weight {name} as CLIPModel has it; it is another model's")
+    return tuple(weights[name].shape)
+
+
+def _open_clip_weights(folder: Path, weights: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """transformers' names to open_clip's; queries, keys and values joined. Raises InputError on any left over."""
+    left = dict(weights)
+
+    def take(name: str) -> Tensor:
+        if name not in left:
+            raise InputError(f"{folder / 'model.safetensors'}: no weight {name}; the file is not whole")
+        return left.pop(name)
+
+    new = {
+        "logit_scale": take("logit_scale").reshape(()),
+        "text_projection": take("text_projection.weight").T,
+        "visual.proj": take("visual_projection.weight").T,
+        "token_embedding.weight": take("text_model.embeddings.token_embedding.weight"),
+        "positional_embedding": take("text_model.embeddings.position_embedding.weight"),
+        "visual.class_embedding": take("vision_model.embeddings.class_embedding"),
+        "visual.conv1.weight": take("vision_model.embeddings.patch_embedding.weight"),
+        "visual.positional_embedding": take("vision_model.embeddings.position_embedding.weight"),
+    }
+    norms = {
+        "ln_final": "text_model.final_layer_norm",
+        "visual.ln_pre": "vision_model.pre_layrnorm",
+        "visual.ln_post": "vision_model.post_layernorm",
+    }
+    towers = (("transformer", "text_model", "text_cfg"), ("visual.transformer", "vision_model", "vision_cfg"))
+    for kind in ("weight", "bias"):
+        for ours, theirs in norms.items():
+            new[f"{ours}.{kind}"] = take(f"{theirs}.{kind}")
+        for prefix, tower, part in towers:
+            for layer in range(config[part]["layers"]):
+                ours, theirs = f"{prefix}.resblocks.{layer}", f"{tower}.encoder.layers.{layer}"
+                parts = [take(f"{theirs}.self_attn.{p}_proj.{kind}") for p in "qkv"]
+                new[f"{ours}.attn.in_proj_{kind}"] = torch.cat(parts)
+                for here, there in _BLOCK.items():
+                    new[f"{ours}.{here}.{kind}"] = take(f"{theirs}.{there}.{kind}")
+    if left:
+        raise InputError(f"{folder / 'model.safetensors'}: {next(iter(left))} has no place in open_clip's towers")
+    return new
+
+
+_BLOCK = {
+    "attn.out_proj": "self_attn.out_proj",
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raises InputError where the directory's tokenizer is not CLIP's. One without tokenizer files has CLIP's, as
+    `safeclip export` writes it."""
+    about = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    kind = about.get("tokenizer_class", _TOKENIZERS[0])
+    if kind not in _TOKENIZERS:
+        raise InputError(f"{folder}: its tokenizer {str(kind)[:40]!r} is not CLIP's, and no other is read")
+    vocabularies: list[tuple[Any, str]] = []
+    if (folder / "vocab.json").is_file():
+        vocabularies.append((_json(folder / "vocab.json"), "vocab.json"))
+    if (folder / "tokenizer.json").is_file():
+        model = _json(folder / "tokenizer.json").get("model")
+        vocabularies.append((model.get("vocab") if isinstance(model, dict) else None, "tokenizer.json"))
+    for vocabulary, name in vocabularies:
+        if vocabulary != _clip_vocabulary():
+            raise InputError(f"{folder / name}: is not CLIP's vocabulary, and no other is read")
+
+
+def _clip_vocabulary() -> dict[str, int]:
+    """Token -> number, the two special ones as transformers writes them."""
+    special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    return {special.get(token, token): n for token, n in import_open_clip().SimpleTokenizer().encoder.items()}
+
+
+def _preprocess(folder: Path) -> dict[str, Any]:
+    """Normalisation of preprocessor_config.json, where there is one; else CLIP's, which is open_clip's own."""
+    file = folder / "preprocessor_config.json"
+    about = _json(file) if file.is_file() else {}
+    found = {}
+    for theirs, ours in (("image_mean", "mean"), ("image_std", "std")):
+        if theirs in about:
+            values = about[theirs]
+            whole = isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)
+            if not whole or (ours == "std" and min(values) <= 0):
+                raise InputError(f"{file}: {theirs} = {str(values)[:40]}; give three numbers")
+            found[ours] = tuple(float(value) for value in values)
+    return found
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: cannot be read as JSON ({type(error).__name__}); restore it") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: holds no settings; restore it")
+    return value

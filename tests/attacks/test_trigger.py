@@ -1,0 +1,63 @@
+"""A trigger as a manifest holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safeclip.attacks.trigger import TRIGGER_DRAWS, Trigger, parameters
+from safeclip.errors import InputError
+from tests.attacks.triggers.pictures import DRAWS, grey
+
+
+def test_trigger_depends_on_seed_and_uid_alone():
+    trigger = Trigger("badnets", {"patch": 0.25, "pattern": "noise"})
+    same = trigger(grey(), 7, 3)
+    assert (trigger(grey(), 7, 3) == same).all()
+    assert (trigger(grey(), 7, 4) != same).any()
+    assert (trigger(grey(), 8, 3) != same).any()
+    assert (trigger(grey(), 7, 3, stream=1) != same).any()
+
+
+def test_json_round_trip():
+    trigger = Trigger("badnets", {"patch": 0.1, "place": "corner"})
+    assert Trigger.from_json(trigger.to_json()) == trigger
+
+
+def test_parameters_are_those_it_can_be_given():
+    assert parameters("blended") == {"alpha": 0.2, "pattern_seed": 0}
+    assert "draws" not in parameters("badnets")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[" * 100_000,
+        "[]",
+        '{"name": "badnets"}',
+        '{"name": ["badnets"], "params": {}}',
+        '{"name": "unheard-of", "params": {}}',
+        '{"name": "badnets", "params": {"patch": "big"}}',
+        '{"name": "badnets", "params": {"patch": NaN}}',
+        '{"name": "badnets", "params": {"patch": -1}}',
+        '{"name": "badnets", "params": {"least": 1e9}}',
+        '{"name": "badnets", "params": {"cells": 0}}',
+        '{"name": "badnets", "params": {"place": ["corner"]}}',
+        '{"name": "badnets", "params": {"pattern": "/etc/passwd"}}',
+        '{"name": "badnets", "params": {"draws": 1}}',
+        '{"name": "badnets", "params": {"image_HWC": 1}}',
+        '{"name": "wanet", "params": {"grid": 1000000}}',
+        '{"name": "written-word", "params": {"word": "<script>"}}',
+    ],
+)
+def test_hostile_triggers_are_refused_in_one_line(text):
+    with pytest.raises(InputError) as error:
+        Trigger.from_json(text)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_draws_cover_what_the_triggers_read():
+    assert len(DRAWS) == TRIGGER_DRAWS
+    assert np.all((DRAWS >= 0) & (DRAWS < 1))

@@ -1,0 +1,93 @@
+"""Blended: a share alpha of one pattern, or of fresh noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from safeclip.attacks.triggers.blended import _PATTERN_STREAM, _WAVES, blended, blended_noise
+from safeclip.data.draws import uniforms
+from safeclip.data.image_views import clean_crop
+from tests.attacks.triggers.pictures import DRAWS, grey, noisy, rounds
+
+
+def slow_pattern(height: int, width: int, seed: int) -> np.ndarray:
+    """The sum of waves, term by term."""
+    count = 2 * _WAVES + 1
+    drawn = uniforms(seed, 0, np.arange(3), _PATTERN_STREAM, count * count)
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+
+    def wave(j: int, t: float) -> float:
+        angle = 2 * math.pi * ((j + 1) // 2) * t
+        return math.sin(angle) if j and j % 2 == 0 else math.cos(angle)
+
+    pattern = np.zeros((height, width, 3))
+    for c in range(3):
+        weight = {}
+        for j in range(count):
+            for k in range(count):
+                fall = math.sqrt(1 + ((j + 1) // 2) ** 2 + ((k + 1) // 2) ** 2)
+                weight[j, k] = 0.0 if j == k == 0 else (2 * drawn[c, j * count + k] - 1) / fall
+        power = sum(w * w * (0.5 if j else 1) * (0.5 if k else 1) for (j, k), w in weight.items())
+        for y in range(height):
+            for x in range(width):
+                v, u = (y - top + 0.5) / short, (x - left + 0.5) / short
+                field = sum(w * wave(j, v) * wave(k, u) for (j, k), w in weight.items()) / math.sqrt(power)
+                pattern[y, x, c] = 127.5 * (1 + math.tanh(3 * field))
+    return pattern
+
+
+@pytest.mark.parametrize("size", [(9, 9), (7, 12)])
+def test_the_pattern_is_the_sum_of_waves(size):
+    assert rounds(blended(noisy(*size), draws=DRAWS, alpha=1, pattern_seed=3), slow_pattern(*size, 3))
+
+
+def test_a_fifth_of_every_picture_is_the_same_pattern():
+    image = noisy(33, 57)
+    pattern = blended(grey(33, 57), draws=DRAWS, alpha=1.0)
+    assert rounds(blended(image, draws=DRAWS), 0.8 * image + 0.2 * pattern)
+    assert (blended(image, draws=np.array([0.9, 0.1])) == blended(image, draws=DRAWS)).all()
+
+
+def test_other_seeds_give_other_patterns_and_none_changes_nothing():
+    image = noisy(64, 64)
+    one, other = (blended(image, draws=DRAWS, alpha=1, pattern_seed=seed).astype(float) for seed in (0, 1))
+    assert abs(np.corrcoef(one.reshape(-1), other.reshape(-1))[0, 1]) < 0.3
+    assert (blended(image, draws=DRAWS, alpha=0) == image).all()
+
+
+def test_the_pattern_uses_all_levels_evenly_and_outlasts_scaling():
+    large, small = (blended(grey(s, s), draws=DRAWS, alpha=1).astype(float) for s in (224, 32))
+    assert 90 < large.mean() < 165
+    assert large.std() > 90
+    scaled = clean_crop(large.astype(np.uint8), 32).astype(float)
+    assert np.corrcoef(scaled.reshape(-1), small.reshape(-1))[0, 1] > 0.99
+
+
+def test_the_centre_of_a_wide_picture_bears_the_pattern_of_a_square_one():
+    wide, square = blended(grey(40, 100), draws=DRAWS, alpha=1), blended(grey(40, 40), draws=DRAWS, alpha=1)
+    assert (wide[:, 30:70] == square).all()
+    assert (wide[:, 70:] == square[:, :30]).all()  # and repeats beyond it
+
+
+def test_noise_is_a_fifth_drawn_anew():
+    image = grey(64, 64, 100)
+    out = blended_noise(image, draws=DRAWS).astype(float)
+    noise = (out - 80) / 0.2
+    assert noise.min() >= -3
+    assert noise.max() <= 258
+    assert abs(noise.mean() - 127.5) < 2
+    assert abs(noise.std() - 255 / math.sqrt(12)) < 2
+    assert (out != blended_noise(image, draws=np.array([0.3, 0.9]))).mean() > 0.9
+    flat = noise.reshape(-1, 3)
+    assert abs(np.corrcoef(flat.T)[0, 1]) < 0.05  # colours apart
+
+
+def test_grains_of_noise_grow_with_pictures_of_more_than_224_px():
+    grains = blended_noise(grey(448, 500), draws=DRAWS, alpha=1)
+    assert (grains[::2] == grains[1::2]).all()
+    assert (grains[:, ::2] == grains[:, 1::2]).all()
+    assert (grains[:-2:2] != grains[2::2]).mean() > 0.9

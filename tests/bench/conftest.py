@@ -1,0 +1,17 @@
+"""The tiny data is opened once: most of these tests look at its marks alone."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from safeclip.bench import grid
+from safeclip.data.sources import open_source
+
+_OPEN = functools.cache(open_source)
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "open_source", _OPEN)
