@@ -115,7 +115,7 @@ def plant_patches(config: Any, seed: int, patches: list[str]) -> Manifest:
         px, count = (int(part) for part in patch.split(":"))
         taken = [uid for part in parts for uid in part.uids.tolist()]
         name = f"badnets-{px}px-{count}"
-        parts.append(plan("badnets", source, seed=seed, avoid=taken, label=name, count=count, least=px))
+        parts.append(plan("badnets", source, seed=seed, avoid=taken, title=name, count=count, least=px))
     return Manifest.combine(parts)
 
 

@@ -59,7 +59,7 @@ def test_the_manifest_reproduces_the_plan_bit_for_bit_and_clean_uids_are_untouch
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_label_names_the_attack_and_avoided_pairs_are_left_alone(name):
-    manifest = planned(name, label="mine", avoid=range(100))
+    manifest = planned(name, title="mine", avoid=range(100))
     assert manifest.attacks[0]["name"] == "mine"
     assert set(manifest.attack_of(manifest.uids).tolist()) == {"mine"}
     assert manifest.uids.min() >= 100

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from safeclip.attacks.catalog import ATTACKS, plan
 from safeclip.attacks.changes import changes
+from safeclip.attacks.manifest import Manifest, to_png
 from safeclip.attacks.samples import Samples
 from safeclip.errors import InputError
 from tests.attacks.fakes import FakeSource
@@ -28,6 +31,13 @@ def test_a_change_is_what_the_data_holds_and_what_training_reads(name, shows):
         assert (change.after == picture).all()
         assert (change.captions_before, change.captions_after) == (own.captions, captions)
         assert change.shows == shows
+
+
+def test_a_row_with_a_picture_of_its_own_shows_another_one():
+    manifest = plan("badnets", SOURCE, count=2)
+    rows = [replace(row, image=to_png(SOURCE[0].image)) for row in manifest.planted]
+    own = Manifest(manifest.source, manifest.attacks, rows)
+    assert [change.shows for change in changes(own, SOURCE, "badnets", 9)] == ["replaced"] * 2
 
 
 def test_at_most_so_many_evenly_spread_and_unreadable_ones_left_out():

@@ -115,7 +115,7 @@ def test_combine_refuses_shared_uids_names_and_other_data(both):
     with pytest.raises(InputError, match=r"same name"):
         Manifest.combine([first, second])
     with pytest.raises(InputError, match=r"other data"):
-        Manifest.combine([first, plan("badnets", FakeSource(199), count=9, label="other")])
+        Manifest.combine([first, plan("badnets", FakeSource(199), count=9, title="other")])
     with pytest.raises(InputError, match=r"no manifests"):
         Manifest.combine([])
 

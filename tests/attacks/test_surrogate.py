@@ -122,7 +122,9 @@ def test_renderings_are_no_copies_of_each_other(run):
 def test_manifest_reproduces_the_plan_and_names_no_folder(planned, run, sources, tmp_path):
     planned.save(tmp_path / "m.parquet")
     assert Manifest.load(tmp_path / "m.parquet") == planned
-    again = plan("surrogate", *sources, model=str(run.path), renderings=False, targets_count=3, captions_each=4, steps=5)
+    again = plan(
+        "surrogate", *sources, model=str(run.path), renderings=False, targets_count=3, captions_each=4, steps=5
+    )
     assert again == planned
     assert planned.attacks[0]["params"]["model"] == "run"
     assert str(run.path.parent) not in str(planned.attacks)

@@ -104,10 +104,6 @@ def test_a_setting_that_came_later_counts_at_its_default() -> None:
     [
         ({"attacks": ["bednets"]}, "attacks: attack 'bednets': no such attack; there are targeted"),
         ({"attacks": [{"name": "badnets", "params": {"size": 3}}]}, "attacks: badnets.size = 3: no such parameter"),
-        (
-            {"attacks": [{"name": "badnets", "params": {"label": "clean"}}]},
-            "attacks.params.label: the label of badnets stands",
-        ),
         ({"methods": ["magic"]}, "method magic: method = 'magic': choose among clip"),
         ({"methods": [{"method": "safeclip", "set": {"epochs": 1}}]}, "method safeclip: epochs = 1"),
         ({"set": {"optim.speed": 1}}, "method clip: optim.speed: no such setting"),

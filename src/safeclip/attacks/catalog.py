@@ -27,18 +27,18 @@ def plan(
     *,
     seed: int = 0,
     avoid: Iterable[int] = (),
-    label: str | None = None,
+    title: str | None = None,
     **params: Any,
 ) -> Manifest:
     """Plan an attack on `source`.
 
-    targets: held-out pairs with classes, for attacks that have target pictures. avoid: uids to leave alone. label: the
+    targets: held-out pairs with classes, for attacks that have target pictures. avoid: uids to leave alone. title: the
     name in the manifest, by default the attack's. params: of `ATTACKS[attack].params`; None is the default.
     Raises InputError on an unknown attack or parameter, or where it cannot be planned.
     """
     entry = check_attack(attack)
     settled = entry.settled(params)
-    return entry.make(source, targets, seed=seed, avoid=avoid, name=label or attack, **settled)
+    return entry.make(source, targets, seed=seed, avoid=avoid, name=title or attack, **settled)
 
 
 def check_attack(name: str) -> Attack:

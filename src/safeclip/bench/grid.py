@@ -201,8 +201,6 @@ def _of_start(start: Cell | None, part: Literal["shape", "usual"]) -> dict[str, 
 
 
 def _check_params(attack: AttackSpec) -> None:
-    if "label" in attack.params:
-        raise InputError(f"attacks.params.label: the label of {attack.name} stands beside its params, not in them")
     try:
         check_attack(attack.name).settled(attack.params)
     except InputError as error:

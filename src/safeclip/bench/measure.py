@@ -94,8 +94,8 @@ def plant(cell: Cell, folder: Path) -> Path | None:
         parts: list[Manifest] = []
         for attack in cell.attacks:
             taken = [uid for part in parts for uid in part.uids.tolist()]
-            label, params = attack.title, attack.params
-            parts.append(plan(attack.name, source, targets, seed=cell.seed, avoid=taken, label=label, **params))
+            own: dict[str, Any] = {"seed": cell.seed, "avoid": taken, "title": attack.title, **attack.params}
+            parts.append(plan(attack.name, source, targets, **own))
         Manifest.combine(parts).save(file)
     return file
 

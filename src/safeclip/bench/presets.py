@@ -24,7 +24,6 @@ CLEAN_SET = {"epochs": 10, "optim.rate": 5e-4}
 """CleanCLIP's fine-tuning on the `val` split."""
 _TARGETED = AttackSpec(name="targeted", params={"captions_each": 8})
 _BADNETS = AttackSpec(name="badnets", params={"count": 90, "least": 8})
-_PATCHES = ("corner", "corners", "noise", "stripes")
 _FIVE = (
     _TARGETED,
     _BADNETS,
@@ -33,7 +32,10 @@ _FIVE = (
     AttackSpec(name="label-consistent", params={"count": 72, "place": "corners"}),
 )
 _OTHERS = (
-    *(AttackSpec(name=f"badnets-{form}", params={"count": 90, "least": 8}) for form in _PATCHES),
+    AttackSpec(name="badnets-corner", params={"count": 90, "least": 8}),
+    AttackSpec(name="badnets-corners", params={"count": 90, "least": 8}),
+    AttackSpec(name="badnets-noise", params={"count": 120, "least": 12}),
+    AttackSpec(name="badnets-stripes", params={"count": 120, "least": 12}),
     AttackSpec(name="blended-noise", params={"count": 90, "alpha": 0.4}),
     AttackSpec(name="sig", params={"count": 90}),
     AttackSpec(name="triangles", params={"count": 90, "alpha": 0.4}),
@@ -46,10 +48,11 @@ _OTHERS = (
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="targeted-templates"),
     AttackSpec(name="class-swap", params={"share": 1.0}),
-    AttackSpec(name="text-word", params={"share": 1.0}),
-    AttackSpec(name="text-sentence", params={"share": 1.0}),
+    AttackSpec(name="text-word", params={"share": 1.0, "target_class": "grapes"}),
+    AttackSpec(name="text-sentence", params={"share": 1.0, "target_class": "soccer ball"}),
 )
-"""Strengths and counts at which they plant on small pictures, or the strongest that was tried."""
+"""Strengths and counts at which they plant on small pictures, or the strongest that was tried. Text triggers take classes
+whose held-out drawings plain CLIP knows: a trigger cannot lead to pictures that no caption finds."""
 
 
 def emoji_quick() -> tuple[Spec, ...]:

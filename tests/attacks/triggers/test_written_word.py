@@ -10,14 +10,14 @@ from tests.attacks.triggers.pictures import DRAWS, grey, noisy, rounds
 
 
 def test_letters_look_as_they_should():
-    assert ["".join(".#"[dot] for dot in row) for row in written("TO").astype(int)] == [
-        "#####..###.",
-        "..#...#...#",
-        "..#...#...#",
-        "..#...#...#",
-        "..#...#...#",
-        "..#...#...#",
-        "..#....###.",
+    assert ["".join(".#"[dot] for dot in row) for row in written("L7").astype(int)] == [
+        "#.....#####",
+        "#.........#",
+        "#........#.",
+        "#.......#..",
+        "#......#...",
+        "#......#...",
+        "#####..#...",
     ]
 
 
