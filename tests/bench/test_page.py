@@ -21,7 +21,7 @@ def table(planted: bool = True, **other: Any) -> Table:
         splits = [split({cell.group: n}, epoch=epoch) for epoch, n in ((4, 9), (5, 6))]
         own = {"splits": splits if cell.method.method == "safeclip" else []} | other
         records[cell.id] = record(cell, {cell.group: (k + cell.seed, 16)}, **own)
-    return tabulate(made, cells, records)
+    return tabulate(made, list(records.values()))
 
 
 def test_the_page_needs_nothing_but_itself() -> None:
@@ -56,7 +56,7 @@ def test_an_attack_that_did_not_plant_is_struck_warned_of_and_drawn_nowhere() ->
 def test_nothing_done_yet_is_a_page_too() -> None:
     made = spec()
     cells = grid(made)
-    page = Page(render(tabulate(made, cells, {}, {cells[0].id: "no <b>memory</b>"})))
+    page = Page(render(tabulate(made, [], failed=[(cells[0].title, "no <b>memory</b>")], left=len(cells))))
     assert "The bench is not finished: 4 runs to go." in page.text
     assert "no <b>memory</b>" in page.text, "as text"
     assert "b" not in page.tags

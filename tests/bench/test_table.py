@@ -44,7 +44,8 @@ def runs(made: Spec, leave_out: tuple[str, ...] = (), **other: Any) -> tuple[lis
 def table(**changes: Any) -> Table:
     leave_out = changes.pop("leave_out", ())
     made = spec(seeds=[0, 1, 2], **changes)
-    return tabulate(made, *runs(made, leave_out))
+    cells, records = runs(made, leave_out)
+    return tabulate(made, list(records.values()), left=len(cells) - len(records))
 
 
 def test_numbers_are_pooled_over_the_seeds_in_which_the_attack_planted() -> None:
@@ -116,7 +117,7 @@ def test_times_are_compared_on_one_kind_of_machine_alone() -> None:
     cells, records = runs(made)
     other = next(cell for cell in cells if cell.title == "seed 1, targeted, safeclip")
     records[other.id]["machine"] = MACHINE | {"cores": 64}
-    pooled = tabulate(made, cells, records).rows[0].cells[SAFE]
+    pooled = tabulate(made, list(records.values())).rows[0].cells[SAFE]
     assert pooled is not None
     assert pooled.times == (1.5,)
 
@@ -125,7 +126,7 @@ def test_the_time_of_what_it_starts_from_counts() -> None:
     made = spec(seeds=[0], attacks=["targeted"])
     cells, records = runs(made)
     records[cells[1].id]["seconds_before"] = 100.0
-    pooled = tabulate(made, cells, records).rows[0].cells[SAFE]
+    pooled = tabulate(made, list(records.values())).rows[0].cells[SAFE]
     assert pooled is not None
     assert pooled.times == (2.5,)
 
@@ -143,15 +144,15 @@ def test_attacks_of_one_run_have_a_row_each() -> None:
     made = spec(attacks=[["targeted", "badnets"]])
     cells = grid(made)
     records = {cell.id: record(cell, {"targeted": (16, 16), "badnets": (5, 100)}) for cell in cells}
-    targeted, badnets = tabulate(made, cells, records).rows
+    targeted, badnets = tabulate(made, list(records.values())).rows
     assert (targeted.took, badnets.took) == ((0,), ())
-    assert "| Targeted poisoning (in one run with BadNets patch) |" in markdown(tabulate(made, cells, records))
+    assert "| Targeted poisoning (in one run with BadNets patch) |" in markdown(tabulate(made, list(records.values())))
 
 
 def test_markdown_takes_nothing_of_the_data_for_markup() -> None:
     made = spec(attacks=[{"name": "badnets", "label": "a|b*<script>`~[x](y)"}])
     cells = grid(made)
-    told = tabulate(made, cells, {}, {cells[0].id: "class '<b>|' is\n gone"})
+    told = tabulate(made, [], failed=[(cells[0].title, "class '<b>|' is\n gone")], left=len(cells))
     text = markdown(told)
     assert "<script>" not in text
     assert r"a\|b\*&lt;script&gt;\`\~\[x\](y)" in text

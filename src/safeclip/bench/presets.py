@@ -51,8 +51,8 @@ _OTHERS = (
     AttackSpec(name="text-word", params={"share": 1.0, "target_class": "grapes"}),
     AttackSpec(name="text-sentence", params={"share": 1.0, "target_class": "soccer ball"}),
 )
-"""Strengths and counts at which they plant on small pictures, or the strongest that was tried. Text triggers take classes
-whose held-out drawings plain CLIP knows: a trigger cannot lead to pictures that no caption finds."""
+"""Strengths and counts at which they plant on small pictures, or the strongest that was tried. Text triggers take
+classes whose held-out drawings plain CLIP knows: a trigger cannot lead to pictures that no caption finds."""
 
 
 def emoji_quick() -> tuple[Spec, ...]:

@@ -84,7 +84,9 @@ class Bench:
         """summary.json, table.md, report.html and the results file, from the records so far; returns the summary."""
         found = {cell.id: record for cell in self.cells if (record := self.records.of(cell)) is not None}
         failed = {cell.id: why for cell in self.cells if (why := self.records.failure(cell)) and cell.id not in found}
-        table = tabulate(self.spec, self.cells, found, failed)
+        done = [found[cell.id] for cell in self.cells if cell.id in found]
+        reasons = [(cell.title, failed[cell.id]) for cell in self.cells if cell.id in failed]
+        table = tabulate(self.spec, done, failed=reasons, left=len(self.cells) - len(done))
         result = summary(self.spec, self.cells, found, failed)
         self.records.publish(self.spec, found.values())
         write_json(self.folder / "summary.json", result)

@@ -9,14 +9,13 @@ is pooled without its seeds being said; times are compared on one kind of machin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safeclip.bench.grid import Cell
 from safeclip.bench.measure import Record
 from safeclip.bench.records import machine_name
-from safeclip.bench.spec import BASELINE, NO_ATTACK, Spec
+from safeclip.bench.spec import BASELINE, NO_ATTACK, Spec, group_title
 from safeclip.evaluate.wilson import wilson
 
 
@@ -70,26 +69,17 @@ class Table:
     records: tuple[Record, ...]
 
 
-def tabulate(
-    spec: Spec, cells: Sequence[Cell], records: Mapping[str, Record], failed: Mapping[str, str] | None = None
-) -> Table:
-    """records: of finished cells, by id. failed: reasons, by id."""
-    by_place = {(cell.group, cell.method.title, cell.seed): records[cell.id] for cell in cells if cell.id in records}
-    methods = tuple(dict.fromkeys(cell.method.title for cell in cells))
+def tabulate(spec: Spec, records: Sequence[Record], *, failed: Sequence[tuple[str, str]] = (), left: int = 0) -> Table:
+    """records: of finished runs of `spec`. failed: title and reason of those that failed. left: runs not done."""
+    methods = [method.title for method in spec.every_method()]
+    by_place = {(record["group"], record["label"], record["seed"]): record for record in records}
     rows = []
-    for group in dict.fromkeys(cell.group for cell in cells):
-        attacks = next(cell.attacks for cell in cells if cell.group == group)
-        for name in [attack.title for attack in attacks] or [NO_ATTACK]:
-            runs = {method: {s: r for s in spec.seeds if (r := by_place.get((group, method, s)))} for method in methods}
-            rows.append(_row(spec, group, name, bool(attacks), runs))
-    reasons = failed or {}
+    for attacks in spec.attacks:
+        group = group_title(attacks)
+        runs = {method: {s: r for s in spec.seeds if (r := by_place.get((group, method, s)))} for method in methods}
+        rows += [_row(spec, group, attack.title, attack.name != NO_ATTACK, runs) for attack in attacks]
     return Table(
-        spec=spec,
-        methods=methods,
-        rows=tuple(rows),
-        failed=tuple((cell.title, reasons[cell.id]) for cell in cells if cell.id in reasons),
-        left=sum(cell.id not in records for cell in cells),
-        records=tuple(records[cell.id] for cell in cells if cell.id in records),
+        spec=spec, methods=tuple(methods), rows=tuple(rows), failed=tuple(failed), left=left, records=tuple(records)
     )
 
 

@@ -1,0 +1,73 @@
+"""The tables of README and docs/threats.md: which records count, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safeclip.bench.grid import grid
+from safeclip.bench.spec_file import published
+from tests.bench.made import BADNETS, TARGETED, record, spec
+
+ROOT = Path(__file__).parents[2]
+TOOL = runpy.run_path(str(ROOT / "tools" / "result_tables.py"))
+HITS = {"clip": (15, 16), "safeclip": (1, 16)}
+
+
+def write(folder: Path, name: str, hits: dict[str, tuple[int, int]] = HITS, **changes: Any) -> None:
+    """A results file of both methods under both attacks, two seeds."""
+    made = spec(name=name, attacks=[TARGETED, BADNETS], seeds=[0, 1], **changes)
+    records = []
+    for cell in grid(made):
+        k, n = hits[cell.method.title]
+        zero = {"top1": 0.5 + 0.1 * cell.seed, "top5": 0.9, "n": 58, "ci95": [0.1, 0.9], "classes": 12}
+        records.append(record(cell, {cell.group: (k, n)}, zero_shot=zero))
+    values = {"spec": [published(made)], "machines": [], "records": records}
+    (folder / f"bench-{name}.json").write_text(json.dumps(values), "utf-8")
+
+
+def test_without_records_it_says_so(tmp_path: Path) -> None:
+    assert TOOL["readme"](tmp_path) == TOOL["threats"](tmp_path) == "Not measured yet."
+
+
+def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_path: Path) -> None:
+    write(tmp_path, "emoji")
+    said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
+    assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
+    assert "30 of 32 (79.9 to 98.3 %; base 5.0 %) | 2 of 32 (1.7 to 20.1 %; base 5.0 %) |" in said
+    assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) |" in said
+    assert "Seeds 0 and 1" in said
+    assert "a processor, 2 cores, torch 2.13.0" in said
+
+
+def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for_no_method(tmp_path: Path) -> None:
+    for name in ("emoji", "threats"):
+        write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
+    assert "Targeted" not in TOOL["readme"](tmp_path)
+    row = next(line for line in TOOL["threats"](tmp_path).splitlines() if line.startswith("| `targeted`"))
+    assert "did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1) | – |" in row
+
+
+def test_threats_say_source_change_and_amount(tmp_path: Path) -> None:
+    write(tmp_path, "threats")
+    said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
+    assert (
+        "| `badnets` | BadNets: Gu et al. 2017 (1708.06733) | a small checkered patch at a random place | 192 (2.4 %) |"
+        in said
+    )
+
+
+def test_the_committed_pages_are_what_the_records_make() -> None:
+    results = ROOT / "bench" / "results"
+    for file, made in (("README.md", TOOL["readme"](results)), ("docs/threats.md", TOOL["threats"](results))):
+        page = (ROOT / file).read_text("utf-8")
+        assert TOOL["put"](file, page, made) == page, f"{file}: run python tools/result_tables.py"
+
+
+def test_a_page_without_markers_is_told() -> None:
+    with pytest.raises(ValueError, match=r"README\.md: lacks the line <!-- results"):
+        TOOL["put"]("README.md", "# safeclip", "table")
