@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from safeclip.errors import InputError
 
-SIGNALS = ("cosine", "neighbours")
+SIGNALS = ("cosine", "neighbours", "caption_neighbours")
 METHOD_NAMES = ("clip", "safeclip", "roclip", "cleanclip", "filter")
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 T = TypeVar("T")
@@ -213,7 +213,7 @@ class SafeclipConfig:
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     neighbours: int = 16
-    """k of the neighbour agreement: nearest pictures whose captions are compared."""
+    """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
     """EM to the end, or with the default stopping rule of the paper's library (tolerance 1e-3, 100 iterations)."""
     scoring: Literal["fresh", "running"] = "fresh"

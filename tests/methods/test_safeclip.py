@@ -149,6 +149,20 @@ def test_the_safe_set_is_the_least_risky_allowed_pairs_of_a_growing_share(
         assert record["epoch"] == 3 + t
 
 
+def test_captions_that_look_alike_are_asked_for_their_pictures() -> None:
+    """`caption_neighbours` is the neighbour agreement with pictures and captions in each other's place."""
+    data = Data(PAIRS_N, copied=4)
+    changes = {"safeclip.risk": ["cosine", "caption_neighbours"], "safeclip.neighbours": 5}
+    method, cfg = method_for(data, **changes)
+    list(drive(method, cfg, data, last=3))
+    groups = [int(h) for h in data.hashes]
+    agreement = neighbour_agreement(data.text.numpy(), data.image.numpy(), 5, groups)
+    columns = data.columns[0]
+    assert np.allclose(columns["caption_neighbours"], agreement, atol=1e-5)
+    signals = {"cosine": columns["similarity"].tolist(), "caption_neighbours": columns["caption_neighbours"].tolist()}
+    assert columns["safe"].tolist() == slow_share.safest(slow_share.risk(signals), 0.3, [True] * PAIRS_N)
+
+
 def test_the_share_grows_to_its_cap_and_stays() -> None:
     data = Data(PAIRS_N)
     method, cfg = method_for(data, epochs=8)

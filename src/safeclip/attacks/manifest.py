@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from safeclip.attacks.manifest_check import MAX_PIXELS, check_about, check_manifest, require
+from safeclip.attacks.manifest_rows import read_rows
 from safeclip.attacks.trigger import Trigger
 from safeclip.data.decode import decode
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 
 FORMAT = 1
-_MAX_BYTES = 4 * 2**30  # of the columns, unpacked
 _KEY = b"safeclip.manifest"
 _SCHEMA = pa.schema(
     [
@@ -167,10 +167,7 @@ class Manifest:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such manifest; `safeclip poison --out FILE` writes one")
         try:
-            file = pq.ParquetFile(path)
-            schema, meta = file.schema_arrow, file.metadata
-            unpacked = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-            require(unpacked <= _MAX_BYTES, f"unpacks to {unpacked} bytes; at most {_MAX_BYTES} are read")
+            schema = pq.read_schema(path)
             about = json.loads((schema.metadata or {}).get(_KEY, b"null"))
             require(isinstance(about, dict), "is no manifest (its metadata is missing); `safeclip poison` writes one")
             require(about.get("format") == FORMAT, f"format {about.get('format')!r}; this version reads {FORMAT}")
@@ -183,7 +180,7 @@ class Manifest:
                     kind == column.type,
                     f"column {column.name} is {kind}, not {column.type}; write it with `safeclip poison`",
                 )
-            rows = file.read(columns=_SCHEMA.names).to_pylist()
+            rows = read_rows(Path(path), _SCHEMA.names)
             return cls(about.get("source"), about.get("attacks"), *_parse(rows))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None

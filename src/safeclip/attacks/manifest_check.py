@@ -13,12 +13,21 @@ from safeclip.data.pairs import BadPair
 from safeclip.errors import InputError
 
 if TYPE_CHECKING:
-    from safeclip.attacks.manifest import Manifest
+    from safeclip.attacks.manifest import Manifest, Planted
 
 KINDS = ("targeted", "backdoor", "swap", "text")
 _ATTACK_TYPES: dict[str, type] = {"name": str, "kind": str, "seed": int, "class_names": list}
+_OWN = {
+    "targeted": ("targets",),
+    "backdoor": ("target_class",),
+    "swap": ("target_class", "from_class"),
+    "text": ("target_class",),
+}
+"""What says whom the attack is against, of each kind."""
 MAX_PIXELS = 50_000_000
 """A planted picture of more pixels is refused as a decompression bomb."""
+MAX_TARGET_PIXELS = 500_000_000
+"""Of all target pictures together: each is kept decoded, 3 bytes a pixel."""
 
 
 def require(ok: bool, message: str) -> None:
@@ -38,13 +47,17 @@ def check_about(source: Any, attacks: Any) -> None:
         for key, type_ in _ATTACK_TYPES.items():
             require(_is(attack.get(key), type_), f"{at}.{key} = {_short(attack.get(key))}: give {type_.__name__}")
         require(attack["name"] != "", f"{at}.name is empty; name the attack")
+        require(attack["name"].isprintable(), f"{at}.name = {_short(attack['name'])}: give printable text")
         require(attack["kind"] in KINDS, f"{at}.kind = {_short(attack['kind'])}: give one of {', '.join(KINDS)}")
         names = attack["class_names"]
-        require(all(isinstance(name, str) for name in names), f"{at}.class_names: give text alone")
+        require(all(_is_text(name) for name in names), f"{at}.class_names: give text alone")
         if attack["kind"] == "targeted":
             _check_targets(at, attack, names)
-            continue
-        for key in ("target_class", "from_class") if attack["kind"] == "swap" else ("target_class",):
+        for key in ("targets", "from_class", "target_class"):
+            if key not in _OWN[attack["kind"]]:
+                value = attack.get(key)
+                require(value is None, f"{at}.{key} = {_short(value)}: leave it out of the kind {attack['kind']}")
+        for key in (key for key in _OWN[attack["kind"]] if key != "targets"):
             value = attack.get(key)
             require(isinstance(value, str) and value in names, f"{at}.{key} = {_short(value)}: name one of class_names")
         if attack["kind"] == "swap":
@@ -64,7 +77,7 @@ def check_manifest(manifest: Manifest) -> None:
     """Rows, target pictures and metadata fit together, and every picture can be decoded. Raises InputError."""
     length = manifest.source["length"]
     kinds = {attack["name"]: attack["kind"] for attack in manifest.attacks}
-    indices = {(a["name"], target["index"]) for a in manifest.attacks for target in a.get("targets", ())}
+    indices = {(a["name"], target["index"]) for a in manifest.attacks for target in a.get("targets") or ()}
     require(
         manifest.pictures.keys() == indices, "the targets and their pictures do not fit together; plan the attack anew"
     )
@@ -86,10 +99,15 @@ def check_manifest(manifest: Manifest) -> None:
         )
         if row.image is not None:
             _check_picture(f"uid {row.uid}", row.image)
+    pixels = 0
     for (name, index), picture in manifest.pictures.items():
-        _check_picture(f"target {index} of {name}", picture)
+        pixels += _check_picture(f"target {index} of {name}", picture)
+        require(pixels <= MAX_TARGET_PIXELS, f"target pictures of more than {MAX_TARGET_PIXELS} px; plan fewer targets")
+    by_attack: dict[str, list[Planted]] = {name: [] for name in kinds}
+    for row in manifest.planted:
+        by_attack[row.attack].append(row)
     for attack in manifest.attacks:
-        rows = [row for row in manifest.planted if row.attack == attack["name"]]
+        rows = by_attack[attack["name"]]
         if attack["kind"] == "backdoor":
             bears = any(row.trigger is not None for row in rows)
             require(bears, f"{attack['name']}: a backdoor, and no row has its trigger; plan it anew")
@@ -103,7 +121,7 @@ def check_manifest(manifest: Manifest) -> None:
 
 
 def _check_targets(at: str, attack: dict[str, Any], names: list[str]) -> None:
-    targets = attack.get("targets")
+    targets, known = attack.get("targets"), set(names)
     require(isinstance(targets, list) and bool(targets), f"{at}.targets = {_short(targets)}: give the target pictures")
     seen = set()
     for target in attack["targets"]:
@@ -114,21 +132,32 @@ def _check_targets(at: str, attack: dict[str, Any], names: list[str]) -> None:
             f"{at}.targets: index {_short(index)} is no new number",
         )
         seen.add(index)
-        true, called = target.get("true"), target.get("target")
-        require(isinstance(true, str), f"{at}.targets[{index}].true = {_short(true)}: give text")
+        true, called, uid = target.get("true"), target.get("target"), target.get("uid")
+        require(_is_text(true), f"{at}.targets[{index}].true = {_short(true)}: give text")
         require(
-            isinstance(called, str) and called in names,
+            isinstance(called, str) and called in known,
             f"{at}.targets[{index}].target = {_short(called)}: name one of class_names",
         )
         require(called != true, f"{at}.targets[{index}]: {_short(true)} is its own target; give another class")
+        require(
+            uid is None or (_is(uid, int) and 0 <= uid < 2**63),
+            f"{at}.targets[{index}].uid = {_short(uid)}: give a number of the held-out data, or null",
+        )
 
 
-def _check_picture(what: str, data: bytes) -> None:
+def _check_picture(what: str, data: bytes) -> int:
+    """Its pixels."""
     require(data[:8] == b"\x89PNG\r\n\x1a\n", f"{what}: the picture is no PNG; write it with `safeclip poison`")
     try:
-        decode(data, max_pixels=MAX_PIXELS)
+        height, width, _ = decode(data, max_pixels=MAX_PIXELS).shape
     except BadPair as bad:
         raise InputError(f"{what}: the picture cannot be used ({bad}); write it anew") from None
+    return height * width
+
+
+def _is_text(value: object) -> bool:
+    """Text that a file can hold: JSON also has half characters."""
+    return isinstance(value, str) and value == value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _is(value: object, kind: type) -> bool:

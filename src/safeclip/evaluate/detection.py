@@ -21,7 +21,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.errors import InputError
 from safeclip.run import RunDir, read_scores
 
-LOW_IS_RISKY = frozenset({"similarity", "neighbours", "p_safe"})
+LOW_IS_RISKY = frozenset({"similarity", "neighbours", "caption_neighbours", "p_safe"})
 """Scores whose low end is risky. Of every other one (risk, and the outlier scores) the high end is."""
 SHARES = (0.01, 0.05, 0.1, 0.2)
 

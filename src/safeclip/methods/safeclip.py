@@ -28,6 +28,10 @@ from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.neighbours import neighbour_agreement
 from safeclip.split import first_share, fit_mixture, risk_of, safest, share_at, upper_posterior
 
+_COMPARING = {"neighbours", "caption_neighbours"}
+"""Signals that compare pairs with one another, and so need their embeddings: how well the captions of the nearest
+pictures agree, and the pictures of the nearest captions."""
+
 
 class SafeClip:
     def __init__(self, config: RunConfig, pairs: int, dim: int):
@@ -43,7 +47,7 @@ class SafeClip:
         self.groups: np.ndarray | None = None
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
-        self.running = _Running(pairs, dim, keep="neighbours" in own.risk) if own.scoring == "running" else None
+        self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if own.scoring == "running" else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch <= self.before:
@@ -92,13 +96,13 @@ class SafeClip:
         cosine = scores.cosine.numpy()[usable]
         mixture = fit_mixture(cosine, own.fit)
         if self.groups is None:
-            wanted = "copies" in own.veto or "neighbours" in own.risk
+            wanted = "copies" in own.veto or bool(_COMPARING & {*own.risk})
             self.groups = copy_groups(tools.hashes()) if wanted else np.arange(self.pairs)
         signals = {"cosine": cosine}
-        if "neighbours" in own.risk:
-            signals["neighbours"] = neighbour_agreement(
-                scores.image[usable], scores.text[usable], k=own.neighbours, groups_N=self.groups[usable]
-            )
+        for name in _COMPARING & {*own.risk}:
+            sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
+            near, asked = (side[usable] for side in sides)
+            signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=self.groups[usable])
         allowed = np.ones(len(usable), bool)
         if "copies" in own.veto:
             allowed = occurrences(self.groups[usable]) <= own.copies_allowed
