@@ -99,7 +99,7 @@ class SafeClip:
             wanted = "copies" in own.veto or bool(_COMPARING & {*own.risk})
             self.groups = copy_groups(tools.hashes()) if wanted else np.arange(self.pairs)
         signals = {"cosine": cosine}
-        for name in _COMPARING & {*own.risk}:
+        for name in (name for name in own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
             near, asked = (side[usable] for side in sides)
             signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=self.groups[usable])
