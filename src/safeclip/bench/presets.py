@@ -47,12 +47,12 @@ _OTHERS = (
     AttackSpec(name="toxic-text"),
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="targeted-templates"),
-    AttackSpec(name="class-swap", params={"share": 1.0}),
+    AttackSpec(name="class-swap", params={"share": 1.0, "from_class": "spouting whale", "target_class": "bread"}),
     AttackSpec(name="text-word", params={"share": 1.0, "target_class": "grapes"}),
     AttackSpec(name="text-sentence", params={"share": 1.0, "target_class": "soccer ball"}),
 )
-"""Strengths and counts at which they plant on small pictures, or the strongest that was tried. Text triggers take
-classes whose held-out drawings plain CLIP knows: a trigger cannot lead to pictures that no caption finds."""
+"""Strengths and counts at which they plant on small pictures, or the strongest that was tried. Swaps and text
+triggers take classes whose held-out drawings plain CLIP knows: no attack can lead to or from pictures it does not know."""
 
 
 def emoji_quick() -> tuple[Spec, ...]:
