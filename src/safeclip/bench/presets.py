@@ -52,7 +52,7 @@ _OTHERS = (
     AttackSpec(name="text-sentence", params={"share": 1.0, "target_class": "soccer ball"}),
 )
 """Strengths and counts at which they plant on small pictures, or the strongest that was tried. Swaps and text
-triggers take classes whose held-out drawings plain CLIP knows: no attack can lead to or from pictures it does not know."""
+triggers take classes whose held-out drawings plain CLIP knows: no attack can lead to pictures that it does not know."""
 
 
 def emoji_quick() -> tuple[Spec, ...]:
