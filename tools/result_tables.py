@@ -16,6 +16,7 @@ from pathlib import Path
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.records import machine_name
+from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
 from safeclip.bench.table import Pooled, Row, Table, attack_in, tabulate
 from safeclip.bench.wording import did_not_plant, seeds, spread
@@ -69,6 +70,8 @@ def threats(folder: Path) -> str:
     rows = []
     for row in table.rows:
         about = ATTACKS[names[row.attack]]
+        if not (row.took or row.missed):
+            continue  # not run yet
         cells = _shares(row, table) if row.took else [did_not_plant(row), *["–"] * (len(table.methods) - 1)]
         rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), *cells])
     rows.append(["clean top-1", "", "", "", *(_clean(table, method) for method in table.methods)])
@@ -90,13 +93,16 @@ def _shares(row: Row, table: Table) -> list[str]:
 
 
 def _share(pooled: Pooled | None, row: Row) -> str:
-    """`3 of 48 (2.1 to 16.8 %)`, and which seeds where these are fewer than the row's."""
+    """`3 of 48 (2.1 to 16.8 %; base 1.0 %)`: few pictures as a count with Wilson's interval, many as a share with the
+    range over the seeds where there are several. Which seeds, where these are fewer than the row's."""
     if pooled is None or not pooled.n:
         return "–"
     only = "" if pooled.seeds == row.took else f", {seeds(pooled.seeds)}"
     share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= 100 else percent(pooled.k / pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
-    return f"{share} ({interval(pooled.ci95)}{base}{only})"
+    wide = pooled.n > 100 and len(pooled.rates) > 1
+    around = interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
+    return f"{share} ({around}{base}{only})"
 
 
 def _planted(row: Row, table: Table) -> str:
@@ -112,14 +118,16 @@ def _clean(table: Table, method: str) -> str:
 
 
 def _note(table: Table, file: str) -> str:
-    first, spec = table.records[0], table.spec
+    spec = table.spec
+    first = next(record for record in table.records if record["label"] == BASELINE)
     zero = first["zero_shot"] or {"n": 0, "classes": 0}
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
     return (
         f"{sentence(seeds(spec.seeds))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
         f"{spec.data.eval_split} split. Attack success: pictures (for text triggers: captions) that get the attacker's "
-        "answer, over the seeds in which the attack planted, with Wilson's 95 % interval and the base rate, which is "
-        "how often the same model gives that answer without an attack. Clean top-1: "
+        "answer, over the seeds in which the attack planted; beside it Wilson's 95 % interval, or where many pictures "
+        "of several seeds are pooled the least and greatest seed, and the base rate, which is how often the same "
+        "model gives that answer without an attack. Clean top-1: "
         f"{count(zero['n'])} pictures, {count(zero['classes'])} classes, mean over all runs (least to greatest). "
         f"Machine: {machines}. Records: bench/results/{file}."
     )

@@ -425,7 +425,7 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     hints = typing.get_type_hints(kind)
     if not isinstance(values, dict):
         raise InputError(f"{where or 'config'} = {values!r}: give fields and values")
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(str(name) for name in set(values) - set(hints))
     if unknown:
         raise InputError(f"{where}{unknown[0]}: no such setting; there are {', '.join(sorted(hints))}")
     return kind(**{name: _cast(hints[name], value, f"{where}{name}") for name, value in values.items()})

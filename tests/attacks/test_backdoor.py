@@ -71,6 +71,37 @@ def test_pairs_of_the_target_class_are_spared_though_their_captions_do_not_name_
     assert all(source.label(uid) != CLASSES.index("dog") for uid in manifest.uids.tolist())
 
 
+def test_clean_labels_are_true_a_pair_of_another_class_that_names_the_target_class_is_spared():
+    class Misnamed(FakeSource):
+        def captions(self, uid):
+            return (f"a dog, they say, {uid}",) if uid % 4 == CLASSES.index("cat") else super().captions(uid)
+
+    source = Misnamed(200)
+    manifest = plan_backdoor(source, PATCH, count=50, label="clean", target_class="dog")
+    assert {source.label(uid) for uid in manifest.uids.tolist()} == {CLASSES.index("dog")}
+    with pytest.raises(InputError, match="51 pairs to plant, and fake:200 has 50"):
+        plan_backdoor(source, PATCH, count=51, label="clean", target_class="dog")
+
+
+def test_a_class_that_few_captions_name_is_not_drawn():
+    class Rare(FakeSource):
+        def captions(self, uid):
+            return super().captions(uid) if uid % 4 > 1 or uid < 8 else (f"number {uid}",)
+
+    drawn = {plan_backdoor(Rare(200), PATCH, count=40, seed=seed).attacks[0]["target_class"] for seed in range(12)}
+    assert drawn == {"dog", "hot air balloon"}
+
+
+def test_pairs_without_a_caption_are_not_replaced():
+    """Training would leave them out, planted or not."""
+
+    class Mute(FakeSource):
+        def captions(self, uid):
+            return (" ",) if uid < 100 else super().captions(uid)
+
+    assert plan_backdoor(Mute(200), PATCH, count=75, target_class="dog").uids.min() >= 100
+
+
 def test_avoided_and_unreadable_pairs_are_left_alone():
     manifest = plan_backdoor(
         FakeSource(200, bad=range(50)), PATCH, count=40, target_class="dog", avoid=np.arange(100, 120)

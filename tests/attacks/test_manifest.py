@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safeclip.attacks import Manifest, Planted, plan, plan_targeted
-from safeclip.attacks.manifest import to_png
+from safeclip.attacks import Manifest, Planted, manifest_check, manifest_rows, plan, plan_targeted
+from safeclip.attacks.manifest import _SCHEMA, to_png
 from safeclip.errors import InputError
 from tests.attacks.fakes import FakeSource
 
@@ -179,6 +179,7 @@ ROWS = {
     "empty caption": (set_last(caption=" \n"), "caption is empty"),
     "null before": (set_last(caption_before=[None]), "holds a null"),
     "trigger is no JSON": (set_last(trigger="import os"), "no JSON"),
+    "trigger of 400 digits": (set_last(trigger='{"name": "sig", "params": {"delta": 1%s}}' % ("0" * 400)), "delta ="),
     "unknown trigger": (set_last(trigger='{"name": "rm", "params": {}}'), "trigger.name"),
     "picture is pickle": (set_last(image=pickle.dumps({})), "no PNG"),
     "picture is JPEG": (set_last(image=jpeg()), "no PNG"),
@@ -214,6 +215,15 @@ ABOUT = {
     "target index": (set_about("attacks", 0, "targets", 0, "index", value=1), "index 1"),
     "target type": (set_about("attacks", 0, "targets", 0, "target", value={}), "target = {}"),
     "same name": (set_about("attacks", 1, "name", value="targeted"), "same name"),
+    "name of two lines": (set_about("attacks", 1, "name", value="a\nb"), "give printable text"),
+    "half a character": (set_about("attacks", 0, "class_names", value=["\ud800"]), "class_names"),
+    "true class, half a character": (set_about("attacks", 0, "targets", 0, "true", value="\ud800"), "true ="),
+    "target uid of 71 bits": (set_about("attacks", 0, "targets", 0, "uid", value=2**70), "targets[0].uid ="),
+    "negative target uid": (set_about("attacks", 0, "targets", 0, "uid", value=-1), "targets[0].uid = -1"),
+    "targets in a backdoor": (set_about("attacks", 1, "targets", value=[{}]), "a backdoor attack has none"),
+    "null targets in a backdoor": (set_about("attacks", 1, "targets", value=None), "a backdoor attack has none"),
+    "from_class in a backdoor": (set_about("attacks", 1, "from_class", value=["cat"]), "from_class = ['cat']"),
+    "target class of a targeted attack": (set_about("attacks", 0, "target_class", value=[]), "target_class = []"),
 }
 
 
@@ -232,6 +242,34 @@ def test_missing_columns_and_wrong_types_name_the_column(saved, column):
     wrong = pa.array([1.5] * len(table))
     pq.write_table(table.set_column(table.schema.get_field_index(column), column, wrong), saved)
     assert_refused(saved, f"column {column} is double")
+
+
+@pytest.mark.parametrize("column", ["image", "caption", "caption_before"])
+def test_a_small_file_that_stands_for_a_large_one_is_refused_unread(both, tmp_path, monkeypatch, column):
+    """Parquet keeps a value that repeats once: some kB of these rows unpack to 100 MB."""
+    large = {"image": b"x" * 10**6, "caption": "x" * 10**6, "caption_before": ["x" * 10**4] * 100}[column]
+    blank = {"uid": 0, "attack": "badnets", "target_index": -1, "caption_before": []}
+    rows = pa.Table.from_pylist([blank | {column: large}] * 100, schema=_SCHEMA)
+    both.save(tmp_path / "m.parquet")
+    schema = _SCHEMA.with_metadata(pq.read_schema(tmp_path / "m.parquet").metadata)
+    pq.write_table(rows.cast(schema), tmp_path / "m.parquet", compression="zstd", dictionary_pagesize_limit=2**30)
+    assert (tmp_path / "m.parquet").stat().st_size < 10**5
+    monkeypatch.setattr(manifest_rows, "MAX_BYTES", 10**7)
+    assert_refused(tmp_path / "m.parquet", "at most 10000000 are read")
+
+
+def test_more_rows_than_memory_holds_are_refused_unread(saved, monkeypatch):
+    monkeypatch.setattr(manifest_rows, "MAX_BYTES", manifest_rows.VALUE_BYTES * 7 * 29)
+    assert_refused(saved, "are read")
+
+
+def test_target_pictures_that_would_fill_the_memory_are_refused(both, monkeypatch):
+    pixels = 4 * 20 * 24
+    monkeypatch.setattr(manifest_check, "MAX_TARGET_PIXELS", pixels)
+    Manifest(both.source, both.attacks, both.planted, both.pictures)
+    monkeypatch.setattr(manifest_check, "MAX_TARGET_PIXELS", pixels - 1)
+    with pytest.raises(InputError, match=f"target pictures of more than {pixels - 1} px"):
+        Manifest(both.source, both.attacks, both.planted, both.pictures)
 
 
 def test_files_that_are_no_manifest(tmp_path, both, saved):

@@ -88,7 +88,10 @@ def test_what_is_no_number_does_not_reach_a_file(tmp_path: Path) -> None:
     assert results(tmp_path)["records"][0]["pairs_per_second"] is None
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "[{}]", '{"records": []}', '{"spec": [], "records": [{"id": 1}]}'])
+BENT = '{"spec": [], "records": [{"shape": [], "bench": "a", "group": "b", "label": "c", "seed": 0}]}'
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "[{}]", '{"records": []}', '{"spec": [], "records": [{"id": 1}]}', BENT])
 def test_a_file_that_holds_no_results_is_refused_and_stays(text: str, tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     file.write_text(text)
@@ -97,7 +100,7 @@ def test_a_file_that_holds_no_results_is_refused_and_stays(text: str, tmp_path: 
     assert file.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shape": 1}'])
 def test_a_torn_record_is_told_with_the_mend(text: str, tmp_path: Path) -> None:
     (tmp_path / "abc.json").write_text(text)
     with pytest.raises(InputError, match=r"abc\.json: .* delete it to do that run anew"):

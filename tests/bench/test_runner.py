@@ -14,6 +14,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.bench.runner import Bench
 from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
+from tests import tiny
 from tests.bench.made import BADNETS, CLEANCLIP, TARGETED, Laboratory, laboratory, spec
 
 
@@ -51,6 +52,15 @@ def test_methods_of_one_attack_and_seed_train_on_the_same_planted_pairs(lab: Lab
     assert [attack["name"] for attack in first.attacks] == ["targeted", "badnets"]
     assert first.attacks[0]["seed"] == 0
     assert first != second, "the seed is the attack's too"
+
+
+def test_targets_of_other_data_are_another_plan(lab: Laboratory, tmp_path: Path) -> None:
+    for held_out in ("test", "val"):
+        go(tmp_path, data={"spec": tiny.SPEC, "eval_split": held_out}, attacks=[TARGETED])
+    plain = [config.manifest for config in lab.configs if config.method == "clip"]
+    assert len(set(plain)) == 2
+    sources = {t["source"] for file in plain if file for t in Manifest.load(file).attacks[0]["targets"]}
+    assert len(sources) == 2, "targets come from the pictures evaluated on"
 
 
 def test_a_changed_spec_does_what_changed_and_nothing_else(lab: Laboratory, tmp_path: Path) -> None:
@@ -188,6 +198,15 @@ def test_results_go_on_in_another_folder(lab: Laboratory, tmp_path: Path) -> Non
     assert [seed for _, seed, _ in lab.runs] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert len(summary["runs"]) == 8
     assert len(json.loads(results.read_text())["records"]) == 8
+
+
+def test_two_processes_on_one_bench_tell_of_both_their_runs(lab: Laboratory, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    one, other = (Bench.open(spec(), tmp_path / "out", results) for _ in range(2))
+    one.run({"attack": ["targeted"]}, quiet=True)
+    summary = other.run({"attack": ["badnets"]}, quiet=True)
+    assert (len(summary["runs"]), summary["left"]) == (4, 0)
+    assert len(json.loads(results.read_text())["records"]) == 4
 
 
 def test_two_benches_do_not_share_a_folder(lab: Laboratory, tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"attacks": ["badnets", "badnets"]}, "attacks = 'badnets'", "is there twice"),
     ({"attacks": [["badnets", "badnets"]]}, "attacks = 'badnets'", "is there twice"),
     ({"attacks": [["none", "badnets"]]}, "attacks = 'none + badnets'", "stands alone"),
+    ({"attacks": [{"name": "badnets", "label": "none"}]}, "attacks.label = 'none'", "give another label"),
+    ({"attacks": [{"name": "none", "label": "clean"}]}, "attacks.label = 'clean'", "give another label"),
+    ({1: 2, "attack": []}, "1: no such setting", "attacks"),
     ({"attacks": [{"name": "badnets", "label": "a + b"}]}, "attacks.label = 'a + b'", "without ` + `"),
     ({"attacks": [{"name": "badnets", "label": "a\nb"}]}, "attacks.label", "printable"),
     ({"methods": []}, "methods = ()", "at least one"),
@@ -102,7 +105,10 @@ def test_a_mistake_is_one_line_that_names_file_field_and_mend(
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "name: [", "name: a", "\xff", "!!python/object:os.system {}"])
+RING = "name: a\nmethods: [clip]\nattacks: &ring [*ring]"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "name: [", "name: a", "\xff", "!!python/object:os.system {}", RING])
 def test_a_file_that_is_no_spec_is_told(text: str, tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(text.encode("latin-1"))

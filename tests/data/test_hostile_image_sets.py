@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_what_is_no_array_of_bytes_is_refused(value: Any) -> None:
 def test_a_cut_pickle_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_pickle(pickle.dumps({"a": list(range(50))}, 2)[:cut])
+
+
+def test_a_small_pickle_that_takes_forever_is_refused_at_once() -> None:
+    twice = b"\x80\x04)\x94" + b"".join(b"h%ch%c\x86\x94" % (i, i) for i in range(100))
+    with pytest.raises(ValueError, match="keys are no plain values"):
+        read_pickle(twice + b"}hdNs.")  # a tuple with 2^100 leaves as a key
+    started = time.monotonic()
+    many = read_pickle(b"\x80\x04(" + b"N" * 20_000 + b"(t" * 20_000 + b"t.")
+    assert many == (None,) * 20_000 + ((),) * 20_000
+    assert time.monotonic() - started < 10, "each mark is sought from the top"
 
 
 class Hostile:
@@ -120,6 +131,18 @@ def damaged_flower_number(root: Path) -> str:
 def damaged_json(root: Path) -> str:
     write(root / "food-101/meta/test.json", "[" * 100_000)
     return "Food101"
+
+
+def damaged_pipe(root: Path) -> str:
+    (root / "food-101/meta/test.json").unlink()
+    os.mkfifo(root / "food-101/meta/test.json")
+    return "Food101"
+
+
+def damaged_device(root: Path) -> str:
+    (root / "stl10_binary/test_X.bin").unlink()
+    (root / "stl10_binary/test_X.bin").symlink_to("/dev/zero")
+    return "STL10"
 
 
 def damaged_json_form(root: Path) -> str:

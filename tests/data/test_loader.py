@@ -52,6 +52,23 @@ def tokenize(captions) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.long)
 
 
+class Wordy:
+    """Plants a caption as long as a book on pair 3, and none on pair 4."""
+
+    uids = np.array([3, 4])
+
+    def __call__(self, uid: int, image: np.ndarray, captions: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+        return image, ("x" * 10_000_000,) if uid == 3 else (" ",)
+
+
+def test_a_planted_caption_is_cut_to_length_and_checked_as_the_datas_own_are() -> None:
+    reader = Reader(Source(5), DataConfig(max_caption_chars=12), Wordy())
+    assert reader.read(2)[1] == ("pair 2 capti",) * 3
+    assert reader.read(3)[1] == ("x" * 12,)
+    with pytest.raises(BadPair, match="no caption"):
+        reader.read(4)
+
+
 def loader(source: Source, workers: int = 0, seed: int = 0) -> Loader:
     reader = Reader(source, DataConfig(workers=workers))
     return Loader(reader, ViewsConfig(), SIZE, tokenize, RECIPES, seed)

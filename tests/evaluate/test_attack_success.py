@@ -103,12 +103,22 @@ def test_constant_model_is_not_called_hijacked(targeted):
     assert backdoor_success(Constant(), first, "badnets", clean, read)["asr"] == 0.0
     assert backdoor_success(Constant(), first, "badnets", clean, read)["base_rate"] == 0.0
     assert targeted_success(Constant(), targeted, "targeted", clean)["asr"] == 0.0
+    wanted = CLASSES.index(targeted.attacks[0]["targets"][0]["target"])
+    order = [wanted, *(i for i in range(len(CLASSES)) if i != wanted)]  # an argmax over ties lands on it
+    names = tuple(CLASSES[i] for i in order)
+    labels = np.array([order.index(label) for label in clean.labels_N])
+    landed = replace(clean, class_names=names, class_CD=clean.class_CD[order], labels_N=labels)
+    assert targeted_success(Constant(), targeted, "targeted", landed)["base_rate"] == 0.0
 
 
 def test_limit_spreads_evenly_and_unlabelled_pictures_are_left_out(badnets):
     clean = seen(Perfect(hijacked="dog"), labels=[uid % 4 if uid < 20 else -1 for uid in range(40)])
     assert backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read)["n"] == 15
-    assert backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read, limit=7)["n"] == 7
+    some = backdoor_success(Perfect(hijacked="dog"), badnets, "badnets", clean, read, limit=7)
+    assert some["n"] == 7
+    tried = [example["index"] for example in some["examples"]]
+    assert tried == sorted(set(tried))
+    assert (tried[0], tried[-1]) == (0, 19), "not the first ones alone, which may all be of one class"
 
 
 def test_pictures_without_any_class_are_all_tried(badnets):
@@ -133,6 +143,30 @@ def test_pictures_without_a_class_whose_captions_name_the_target_class_are_left_
     clean = replace(seen(model, labels=[-1] * 40), captions={row: TEST.captions(row) for row in range(40)})
     result = backdoor_success(model, badnets, "badnets", clean, read)
     assert (result["k"], result["n"], result["base_rate"]) == (30, 30, 0.0)
+
+
+def test_pictures_without_a_class_are_not_tried_unread_where_others_captions_are_at_hand(badnets):
+    """Evaluation keeps the captions of 5,000 pictures; any other may well be of the target class."""
+    model = Perfect(hijacked="dog")
+    clean = replace(seen(model, labels=[-1] * 40), captions={row: TEST.captions(row) for row in range(0, 40, 2)})
+    result = backdoor_success(model, badnets, "badnets", clean, read)
+    assert (result["k"], result["n"], result["base_rate"]) == (10, 10, 0.0)
+    assert {TEST.label(example["index"]) for example in result["examples"]} == {CLASSES.index("bird")}
+
+
+@pytest.mark.parametrize("twin", ["Dog", "_dog_", "dog"])
+def test_classes_that_read_alike_are_refused_or_one_and_never_a_tie(twin):
+    """No class could win against its twin: the most hijacked model would have ASR 0."""
+    classes = [*CLASSES, twin]
+    several = plan_backdoor(
+        FakeSource(200, named=False), Trigger("badnets"), count=12, target_class="dog", class_names=classes
+    )
+    reader = FakeReader(FakeSource(40, seed=9, named=False))
+    if twin == "dog":
+        assert evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"][0]["asr"] == 1.0
+    else:
+        with pytest.raises(InputError, match="another class evaluated reads like 'dog'"):
+            evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)
 
 
 def test_one_class_alone_shows_nothing_and_is_refused():

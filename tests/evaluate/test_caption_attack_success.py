@@ -163,6 +163,14 @@ def test_base_rate_is_measured_on_the_same_captions_without_the_trigger():
     assert (result["k"], result["base_rate"]) == (30, 3 / 30)
 
 
+def test_pictures_without_a_class_are_neither_asked_for_nor_found():
+    """Of uids 0 to 19 the classes are known: 15 captions are tried, and the pictures found are among these 20."""
+    labels = [uid % 4 if uid < 20 else -1 for uid in range(40)]
+    result = led(Led(), seen(Led(), labels=labels))
+    assert (result["k"], result["n"]) == (15, 15)
+    assert all(example["index"] < 20 for example in result["examples"])
+
+
 def test_nearest_is_over_the_pictures_evaluated_and_a_tie_counts_against():
     """Pictures of a class lie anywhere near; the text must be strictly nearer to one of the target class."""
 

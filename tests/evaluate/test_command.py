@@ -50,6 +50,15 @@ def test_a_run_is_probed_on_its_own_splits_and_its_scores_are_measured(run: Path
     assert {entry["epoch"] for entry in metrics["detection"]} == {3, 4, 5}
 
 
+def test_a_run_needs_nothing_of_the_weights_that_it_began_with(run: Path, capsys: Any) -> None:
+    """A mended model is evaluated long after the poisoned one is gone."""
+    config = run / "config.yaml"
+    before = answer(capsys, run)
+    config.write_text(config.read_text().replace("weights: null", f"weights: {run}/gone.safetensors"))
+    assert "gone.safetensors" in config.read_text()
+    assert answer(capsys, run) == before
+
+
 def test_without_probe_there_is_none(run: Path, capsys: Any) -> None:
     assert answer(capsys, run)["linear_probe"] is None
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from safeclip.config import SIGNALS
 from safeclip.errors import InputError
 from safeclip.evaluate import detection as module
-from safeclip.evaluate.detection import detection, measure
+from safeclip.evaluate.detection import LOW_IS_RISKY, detection, measure
 from safeclip.run import RunDir, read_scores, write_scores
 from tests.reference.detection import auroc, average_precision, recall_at
 
@@ -95,6 +96,12 @@ def test_each_score_counts_from_the_end_that_is_risky(run: RunDir) -> None:
     found = [entry for entry in detection(run) if entry["epoch"] == 5]
     assert {entry["score"] for entry in found} == {*lows, "risk", "kdist", "slof", "lid", "dao"}
     assert {entry["auroc"] for entry in found} == {1.0}
+
+
+def test_every_signal_of_agreement_counts_from_its_low_end() -> None:
+    """A signal that came later and was forgotten here would have its AUROC turned round."""
+    assert {name for name in SIGNALS if name != "cosine"} <= LOW_IS_RISKY
+    assert "similarity" in LOW_IS_RISKY, "as the cosine is called among the scores"
 
 
 def test_a_score_that_is_nan_is_refused_by_name(run: RunDir) -> None:

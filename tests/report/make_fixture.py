@@ -1,6 +1,6 @@
 """A test fixture: a made-up demo directory in the forms that real runs write. None of its numbers were measured.
 
-python -m tests.report.make_fixture DIR      to look at a page: safeclip report DIR
+python -m tests.report.make_fixture DIR [METHOD...]      to look at a page: safeclip report DIR
 """
 
 from __future__ import annotations
@@ -20,7 +20,19 @@ from safeclip.run import RunDir, append_line, machine, write_json, write_scores
 
 PAIRS, TARGETS, EACH, PATCHED = 3000, 16, 12, 100
 WARMUP, ALIGN, EPOCHS = 3, 1, 12
+FIRST_MATCH, LOOK, TRUSTED = 6, 12, 800
 SEAT = "seat"
+RATES = {
+    "clip": (0.93, 0.361),
+    "safeclip": (0.008, 0.339),
+    "roclip": (0.41, 0.262),
+    "cleanclip": (0.05, 0.33),
+    "filter": (0.02, 0.352),
+}
+"""Of each method: attack success of the patch, clean top-1."""
+SPLITTING = ("safeclip", "filter")
+RIVAL_HITS = {"roclip": 6, "cleanclip": 9, "filter": 15}
+EPOCHS_OF = {"filter": LOOK + EPOCHS}
 
 
 def make_demo(
@@ -30,6 +42,7 @@ def make_demo(
     safe_hits: int = 0,
     names: list[str] | None = None,
     caption: str | None = None,
+    methods: tuple[str, ...] = ("clip", "safeclip"),
 ) -> Path:
     """A demo directory. names: true classes of the first targets; caption: of the first planted pair."""
     rng = np.random.default_rng(0)
@@ -42,12 +55,14 @@ def make_demo(
     folder.mkdir(parents=True, exist_ok=True)
     manifest.save(folder / "manifest.parquet")
     entries = []
-    for method, hits, asr, top1 in (("clip", plain_hits, 0.93, 0.361), ("safeclip", safe_hits, 0.008, 0.339)):
+    hits_of = {"clip": plain_hits, "safeclip": safe_hits, **RIVAL_HITS}
+    for method in methods:
+        hits, (asr, top1) = hits_of[method], RATES[method]
         run = RunDir(folder / method)
         run.path.mkdir(exist_ok=True)
         _config(run, method)
         _log(run, method)
-        split = _splits(run, manifest, rng) if method == "safeclip" else {}
+        split = {"safeclip": _splits, "filter": _dropped}[method](run, manifest, rng) if method in SPLITTING else {}
         attack = [_targeted(hits, true, wanted, source.class_names), _badnets(asr, source)]
         top = {
             "top1": top1,
@@ -71,6 +86,7 @@ def make_demo(
                 },
                 "linear_probe": None,
                 "attack": attack,
+                "detection": _detection(method),
             },
         )
         for a in attack:
@@ -79,7 +95,7 @@ def make_demo(
                     "method": method,
                     "attack": a["name"],
                     "seed": 0,
-                    "epochs": EPOCHS,
+                    "epochs": EPOCHS_OF.get(method, EPOCHS),
                     "seconds": 161.4,
                     "pairs_per_second": 990.0,
                 }
@@ -147,39 +163,67 @@ def _config(run: RunDir, method: str) -> None:
         "posterior": 0.9,
     }
     own |= {"risk": ["cosine", "neighbours"], "veto": ["copies"], "scoring": "running", "order": "mixed"}
-    values = {"made_with": machine(), "preset": "emoji", "method": method, "epochs": EPOCHS, "seed": 0}
-    values |= {"data": {"spec": "emoji:", "split": "train", "eval_split": "test"}, "model": {"name": "safeclip-emoji"}}
-    values |= {"optim": {"batch_size": 256, "rate": 0.002}, "safeclip": own}
+    epochs = EPOCHS_OF.get(method, EPOCHS)
+    values = {"made_with": machine(), "preset": "emoji", "method": method, "epochs": epochs, "seed": 0}
+    values |= {
+        "data": {"spec": "emoji:", "split": "train", "eval_split": "test"},
+        "model": {"name": "safeclip-emoji", "weights": None},
+    }
+    values |= {"optim": {"batch_size": 256, "rate": 0.002}, "safeclip": own, "cleanclip": {"unimodal_weight": 1.0}}
+    values |= {"roclip": {"every": 2, "first": FIRST_MATCH, "pool_share": 0.02, "pool_size": None}}
+    values |= {"filter": {"look_epochs": LOOK, "share": 0.1, "detector": "dao", "k": 16, "reference": 1024}}
+    if method == "cleanclip":
+        values["model"]["weights"] = "runs/somebody/poisoned/checkpoints/epoch-012/model.safetensors"
+        values["data"]["spec"] = "csv:trusted.csv"
     run.config_file.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
 def _phase(method: str, epoch: int) -> str:
-    if method == "clip":
-        return "clip"
-    return "warmup" if epoch <= WARMUP else "align" if epoch <= WARMUP + ALIGN else "defend"
+    if method == "safeclip":
+        return "warmup" if epoch <= WARMUP else "align" if epoch <= WARMUP + ALIGN else "defend"
+    if method == "roclip":
+        return "match" if epoch >= FIRST_MATCH and epoch % 2 == 0 else "clip"
+    if method == "filter":
+        return "look" if epoch <= LOOK else "retrain"
+    return {"clip": "clip", "cleanclip": "finetune"}[method]
+
+
+OBJECTIVES = {"warmup": ("unimodal",), "defend": ("clip", "unimodal"), "match": ("match",), "finetune": ("cleanclip",)}
+"""Of the phases that have others than the CLIP loss."""
+
+
+def _level(phase: str, kind: str, epoch: int) -> float:
+    """A loss that such an epoch could have."""
+    if kind == "cleanclip":
+        return 1.4 + 0.8 * float(np.exp(-epoch / 3))
+    if kind == "unimodal":
+        return 1.1 + 3.5 * float(np.exp(-epoch / 2))
+    if phase == "align":
+        return 4.9
+    since = epoch - LOOK if phase == "retrain" else epoch
+    return 5.2 * float(np.exp(-since / 9)) * (1.2 if kind == "match" else 1.0)
 
 
 def _log(run: RunDir, method: str) -> None:
-    append_line(run.log_file, {"event": "start", "method": method, "pairs": PAIRS, "epochs": EPOCHS})
+    epochs, pairs = EPOCHS_OF.get(method, EPOCHS), TRUSTED if method == "cleanclip" else PAIRS
+    append_line(run.log_file, {"event": "start", "method": method, "pairs": pairs, "epochs": epochs})
     step = 0
     rng = np.random.default_rng(1)
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, epochs + 1):
         phase = _phase(method, epoch)
-        kinds = {"warmup": ["unimodal"], "align": ["clip"], "clip": ["clip"], "defend": ["clip", "unimodal"]}[phase]
+        if method == "filter" and epoch == LOOK + 1:
+            dropped = "300 of 3000 pairs dropped by dao; training starts again"
+            append_line(run.log_file, {"event": "note", "epoch": epoch, "text": dropped})
         loss = {}
-        for kind in kinds:
-            level = (
-                (4.9 if phase == "align" else 5.2 * np.exp(-epoch / 9))
-                if kind == "clip"
-                else 1.1 + 3.5 * np.exp(-epoch / 2)
-            )
+        for kind in OBJECTIVES.get(phase, ("clip",)):
+            level = _level(phase, kind, epoch)
             for _ in range(12):
                 step += 1
                 record = {"event": "step", "epoch": epoch, "step": step, "phase": phase, "objective": kind}
                 noisy = float(level * rng.normal(1, 0.05))
                 append_line(run.log_file, record | {"loss": noisy, "rate": 1e-3, "logit_scale": 20.0})
-            loss[kind] = float(level)
-        record = {"event": "epoch", "epoch": epoch, "phase": phase, "loss": loss, "seconds": 13.4, "pairs": PAIRS}
+            loss[kind] = level
+        record = {"event": "epoch", "epoch": epoch, "phase": phase, "loss": loss, "seconds": 13.4, "pairs": pairs}
         append_line(run.log_file, record | {"pairs_per_second": 224.0})
     append_line(run.log_file, {"event": "end", "seconds": 161.4})
 
@@ -212,6 +256,38 @@ def _splits(run: RunDir, manifest: Manifest, rng: np.random.Generator) -> dict[s
         columns |= {"safe": safe, "risk": risk.astype(np.float32), "neighbours": agree.astype(np.float32)}
         write_scores(run.scores_file(epoch), columns)
     return by_attack
+
+
+def _dropped(run: RunDir, manifest: Manifest, rng: np.random.Generator) -> dict[str, list[int]]:
+    """The filter's one split: the patched pictures are lonely, the copies of the targets are not."""
+    attack = manifest.attack_of(np.arange(PAIRS))
+    risk = rng.lognormal(0, 0.4, PAIRS)
+    risk[attack == "badnets"] *= 2.4
+    risk[attack == "targeted"] *= 0.7
+    kept = np.zeros(PAIRS, bool)
+    kept[np.argsort(risk)[: PAIRS * 9 // 10]] = True
+    by_attack = {n: [int((kept & (attack == n)).sum()), int((attack == n).sum())] for n in ("targeted", "badnets")}
+    split = {"epoch": LOOK + 1, "detector": "dao", "safe_share": 0.9, "safe_count": int(kept.sum())}
+    split |= {"planted_in_safe": sum(v[0] for v in by_attack.values()), "planted_total": TARGETS * EACH + PATCHED}
+    append_line(run.split_file, split | {"planted_by_attack": by_attack})
+    columns = {"uid": np.arange(PAIRS), "similarity": rng.normal(0.3, 0.1, PAIRS).astype(np.float32)}
+    write_scores(run.scores_file(LOOK + 1), columns | {"safe": kept, "risk": risk.astype(np.float32)})
+    return by_attack
+
+
+def _detection(method: str) -> list[dict[str, object]]:
+    if method != "filter":
+        return []
+    told = {"recall": {"0.1": 0.3}, "ap": 0.2, "pairs": PAIRS}
+    return [
+        {"epoch": LOOK + 1, "score": score, "attack": attack, "auroc": auroc, "planted": 100, **told}
+        for score, attack, auroc in (
+            ("similarity", None, 0.51),
+            ("risk", None, 0.532),
+            ("risk", "targeted", 0.214),
+            ("risk", "badnets", 0.951),
+        )
+    ]
 
 
 def _targeted(hits, true, wanted, names):
@@ -256,4 +332,4 @@ def _badnets(asr, source):
 
 
 if __name__ == "__main__":
-    make_demo(Path(sys.argv[1]))
+    make_demo(Path(sys.argv[1]), methods=tuple(sys.argv[2:]) or ("clip", "safeclip"))

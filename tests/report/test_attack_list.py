@@ -42,7 +42,8 @@ def test_a_pipe_gets_every_attack_in_plain_lines():
 def test_attacks_on_captions_show_one():
     blocks = {block.splitlines()[0]: block for block in told().strip().split("\n\n")}
     assert "zx" in blocks["text-word"].split("as in: ")[1]
-    assert "as in: " in blocks["targeted"]
+    assert "the picture stays" in blocks["text-word"]
+    assert "and its picture becomes another" in blocks["targeted"].split("as in: ")[1]
     assert "as in: " not in blocks["badnets"]
 
 

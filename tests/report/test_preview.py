@@ -141,6 +141,28 @@ def test_every_attack_is_on_the_catalogs_page():
     assert "No sample: it needs a model of the attacker's own." in page.text
 
 
+def test_the_catalogs_page_groups_the_attacks_by_kind():
+    text = catalog()
+    headings = re.findall(r"<h2>([^<]*)</h2>", text)
+    assert headings == ["Targeted poisoning", "Class swaps", "Text triggers", "Image triggers"]
+    parts = re.split(r"<h2>[^<]*</h2>", text)[1:]
+    for kind, part in zip(("targeted", "swap", "text", "backdoor"), parts, strict=True):
+        wanted = [attack.name for attack in ATTACKS.values() if attack.kind == kind]
+        assert re.findall(r"<code>([^<]*)</code></h3>", part) == wanted
+
+
+def test_a_page_says_what_is_this_attacks_own_and_where_it_was_published():
+    _, page = page_of("near-copies", targets_count=2, captions_each=2)
+    assert (
+        "Adaptive, around the count of copies: each planted picture is a rendering of its own. 2 held-out" in page.text
+    )
+    assert "sourcethis project" in page.text, "two cells of a row"
+    titled = plan("badnets", SOURCE, count=3, title="mine")
+    assert "Pictures bear the trigger" in preview(titled, SOURCE), "a name that the catalog does not know"
+    named = plan("class-swap", SOURCE, title="badnets", from_class="dog", target_class="cat")
+    assert "checkered patch" not in preview(named, SOURCE), "nor a name of another kind"
+
+
 def test_a_page_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     manifest = plan("badnets", SOURCE, count=2)
     with pytest.raises(InputError, match=r"name a page that can be written") as error:

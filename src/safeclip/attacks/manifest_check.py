@@ -15,15 +15,15 @@ from safeclip.errors import InputError
 if TYPE_CHECKING:
     from safeclip.attacks.manifest import Manifest, Planted
 
-KINDS = ("targeted", "backdoor", "swap", "text")
 _ATTACK_TYPES: dict[str, type] = {"name": str, "kind": str, "seed": int, "class_names": list}
-_OWN = {
+_AGAINST = {
     "targeted": ("targets",),
     "backdoor": ("target_class",),
     "swap": ("target_class", "from_class"),
     "text": ("target_class",),
 }
-"""What says whom the attack is against, of each kind."""
+"""Fields that say what is attacked and as what, by kind."""
+KINDS = tuple(_AGAINST)
 MAX_PIXELS = 50_000_000
 """A planted picture of more pixels is refused as a decompression bomb."""
 MAX_TARGET_PIXELS = 500_000_000
@@ -53,13 +53,13 @@ def check_about(source: Any, attacks: Any) -> None:
         require(all(_is_text(name) for name in names), f"{at}.class_names: give text alone")
         if attack["kind"] == "targeted":
             _check_targets(at, attack, names)
-        for key in ("targets", "from_class", "target_class"):
-            if key not in _OWN[attack["kind"]]:
-                value = attack.get(key)
-                require(value is None, f"{at}.{key} = {_short(value)}: leave it out of the kind {attack['kind']}")
-        for key in (key for key in _OWN[attack["kind"]] if key != "targets"):
-            value = attack.get(key)
-            require(isinstance(value, str) and value in names, f"{at}.{key} = {_short(value)}: name one of class_names")
+        for key in ("targets", "target_class", "from_class"):
+            value, given = attack.get(key), f"{at}.{key} = {_short(attack.get(key))}"
+            if key not in _AGAINST[attack["kind"]]:
+                unread = key not in attack or (key != "targets" and (value is None or isinstance(value, str)))
+                require(unread, f"{given}: a {attack['kind']} attack has none; leave it out")
+            elif key != "targets":
+                require(isinstance(value, str) and value in names, f"{given}: name one of class_names")
         if attack["kind"] == "swap":
             require(attack["from_class"] != attack["target_class"], f"{at}.from_class is target_class; give two")
         if attack["kind"] == "text":
@@ -77,7 +77,7 @@ def check_manifest(manifest: Manifest) -> None:
     """Rows, target pictures and metadata fit together, and every picture can be decoded. Raises InputError."""
     length = manifest.source["length"]
     kinds = {attack["name"]: attack["kind"] for attack in manifest.attacks}
-    indices = {(a["name"], target["index"]) for a in manifest.attacks for target in a.get("targets") or ()}
+    indices = {(a["name"], target["index"]) for a in manifest.attacks for target in a.get("targets", ())}
     require(
         manifest.pictures.keys() == indices, "the targets and their pictures do not fit together; plan the attack anew"
     )
@@ -152,7 +152,7 @@ def _check_picture(what: str, data: bytes) -> int:
         height, width, _ = decode(data, max_pixels=MAX_PIXELS).shape
     except BadPair as bad:
         raise InputError(f"{what}: the picture cannot be used ({bad}); write it anew") from None
-    return height * width
+    return int(height * width)
 
 
 def _is_text(value: object) -> bool:

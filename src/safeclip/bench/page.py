@@ -1,6 +1,7 @@
 """DIR/report.html of a bench: one file that opens offline, made from the table and the records behind it.
 
-What must stay true: everything is escaped, as in report/page.py, whose environment this uses; nothing is fetched.
+What must stay true: everything is escaped, as in report/page.py, whose environment this uses; nothing is fetched; which
+attacks took plain CLIP, which defence held and what it cost stand before everything else.
 """
 
 from __future__ import annotations
@@ -8,14 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safeclip.bench import figures
-from safeclip.bench.measure import Record
+from safeclip.bench import figures, setup
+from safeclip.bench.scoreboard import Score, attacked, judge, scoreboard
+from safeclip.bench.spec import BASELINE, NO_ATTACK
 from safeclip.bench.spec_file import without_folders
-from safeclip.bench.table import Table, attack_in
-from safeclip.bench.wording import cell_lines, did_not_plant, notes, row_title, seeds
+from safeclip.bench.table import Pooled, Row, Table
+from safeclip.bench.wording import did_not_plant, notes, row_title, seeds, spread
 from safeclip.report.page import environment
-from safeclip.report.words import count, listed, model_name, plain, sentence, small_percent
+from safeclip.report.verdict import HELD, PLANTED
+from safeclip.report.words import count, interval, listed, model_name, percent, points, sentence
 from safeclip.run import write_text
+
+_BASE = 0.01
+"""Base rate from which it stands beside a success rate at a glance."""
+_OPEN = 8
+"""Attacks up to which charts and numbers of each are unfolded."""
 
 
 def write_page(file: Path, table: Table) -> None:
@@ -24,115 +32,146 @@ def write_page(file: Path, table: Table) -> None:
 
 def render(table: Table) -> str:
     """The page's HTML."""
+    scores, planted = scoreboard(table), attacked(table)
+    others = [row for row in table.rows if row.attack != NO_ATTACK and not row.took]
     context = {
         "name": table.spec.name,
-        "headline": _headline(table),
+        "data": without_folders(table.spec.data.spec),
+        "headline": _headline(table, scores),
+        "ran": _ran(table),
         "warnings": _warnings(table),
         "methods": [model_name(method) for method in table.methods],
-        "rows": [_row(table, i) for i in range(len(table.rows))],
+        "scores": [_score(score) for score in scores],
+        "clean": _unattacked(table),
+        "rows": [_row(table, row) for row in planted],
+        "missed": [_missed(row) for row in others if row.missed],
+        "waiting": sentence(listed([row_title(row) for row in others if not row.missed])),
+        "limits": {"held": count(100 * HELD), "through": count(100 * PLANTED), "base": percent(_BASE, 0)},
+        "numbers": [block for row in table.rows if (block := _numbers(table, row))["lines"]],
+        "several": len(table.spec.seeds) > 1,
         "notes": notes(table),
         "success": figures.success(table),
         "trade": figures.trade(table),
         "inside": figures.inside(table),
-        "attacks": _attacks(table),
-        "settings": _settings(table),
-        "machines": _machines(table),
+        "few": len(planted) <= _OPEN,
+        "attacks": setup.attacks(table),
+        "settings": setup.settings(table),
+        "machines": setup.machines(table),
         "seeds": len(table.spec.seeds),
     }
     return environment("safeclip.bench").get_template("template.html").render(context)
 
 
-def _headline(table: Table) -> str:
-    attacks = sum(row.attack != "none" for row in table.rows)
+def _headline(table: Table, scores: list[Score]) -> list[tuple[str, str]]:
+    """The result: (tone, sentence), tones as on the page of a run."""
+    tried = [row for row in table.rows if row.attack != NO_ATTACK and (row.took or row.missed)]
+    took = len(attacked(table))
+    if not tried:
+        return [("", "No attack has been measured yet.")]
+    if not took:
+        return [("", f"None of {_number(len(tried), 'attack')} took plain CLIP: this shows nothing of any defence.")]
+    first = f"{took} of {_number(len(tried), 'attack')} took plain CLIP."
+    ran = [score for score in scores if score.method != BASELINE and score.verdicts]
+    alike: dict[str, list[str]] = {}
+    for score in ran:
+        of = "of them" if len(score.verdicts) == took else f"of the {len(score.verdicts)} measured"
+        alike.setdefault(f"{score.held or 'none'} {of}", []).append(model_name(score.method))
+    told = [f"{listed(names)} held against {held}" for held, names in alike.items()]
+    return [("attack", first)] + ([("", f"{sentence('; '.join(told))}.")] if told else [])
+
+
+def _ran(table: Table) -> str:
+    attacks = sum(row.attack != NO_ATTACK for row in table.rows)
     parts = [_number(attacks, "attack"), _number(len(table.methods), "method"), _number(len(table.spec.seeds), "seed")]
-    return sentence(f"{listed(parts)} on {plain(without_folders(table.spec.data.spec), 60)}")
+    return listed(parts)
 
 
 def _warnings(table: Table) -> list[str]:
     """What a reader must know before believing the table."""
-    out = [
-        f"{sentence(row_title(row))} {wrong}. A defence against an attack that fails anyway shows nothing: "
-        + ("this row counts for nothing." if not row.took else f"the row pools {seeds(row.took)} alone.")
-        for row in table.rows
-        if (wrong := did_not_plant(row)) and row.missed
-    ]
-    if table.left:
-        out.append(f"The bench is not finished: {_number(table.left, 'run')} to go.")
+    out = []
+    never = [row_title(row) for row in table.rows if row.missed and not row.took]
+    if never:
+        out.append(
+            f"{sentence(listed(never))} did not plant. A defence against an attack that fails anyway shows nothing: "
+            f"{'this row counts' if len(never) == 1 else 'these rows count'} for nothing."
+        )
+    for row in table.rows:
+        if row.missed and row.took:
+            told = f"{sentence(row_title(row))} {did_not_plant(row)}: its row pools {seeds(row.took)} alone."
+            out.append(told)
+    unfinished = [f"The bench is not finished: {_number(table.left, 'run')} to go."] if table.left else []
     if table.failed:
-        out.append(f"{_number(len(table.failed), 'run')} failed; the reasons stand under the table.")
-    return out
+        unfinished.append(f"{_number(len(table.failed), 'run')} failed; the reasons stand under the table.")
+    return out + ([" ".join(unfinished)] if unfinished else [])
 
 
-def _row(table: Table, i: int) -> dict[str, Any]:
-    row = table.rows[i]
+def _score(score: Score) -> dict[str, str]:
+    """The sums of a column."""
+    around = interval((min(score.top1), max(score.top1))) if len(score.top1) > 1 else ""
+    against = f"{score.held} of {len(score.verdicts)}" if score.method != BASELINE and score.verdicts else "–"
     return {
-        "title": sentence(row_title(row)),
-        "wrong": did_not_plant(row),
-        "took": bool(row.took),
-        "cells": [cell_lines(row.cells[method], row) for method in table.methods],
+        "held": against,
+        "success": percent(score.success),
+        "top1": percent(sum(score.top1) / len(score.top1)) if score.top1 else "–",
+        "cost": "" if score.cost is None else points(score.cost),
+        "around": around,
+        "time": "1" if score.method == BASELINE else "–" if score.time is None else f"{score.time:.1f}",
     }
 
 
-def _attacks(table: Table) -> list[dict[str, str]]:
-    """How each attack was planted, by the first record that has it."""
-    out = []
-    for row in table.rows:
-        of_row = (a for r in table.records if r["group"] == row.group and (a := attack_in(r, row.attack)))
-        attack = next(of_row, None)
-        if attack is not None:
-            targets = [
-                str(a["target_class"])
-                for r in table.records
-                if r["group"] == row.group and (a := attack_in(r, row.attack)) and a["target_class"] is not None
-            ]
-            out.append(
-                {
-                    "title": sentence(row_title(row)),
-                    "planted": f"{count(attack['count'])} pairs, {small_percent(attack['rate'])} of the data",
-                    "wanted": ", ".join(plain(name, 60) for name in dict.fromkeys(targets)) or "a class a target",
-                    "params": ", ".join(f"{plain(k, 40)} = {plain(v, 60)}" for k, v in attack["params"].items()),
-                }
-            )
-    return out
+def _unattacked(table: Table) -> list[str]:
+    """Clean top-1 of each method where nothing was planted; empty where that was not run."""
+    row = next((row for row in table.rows if row.attack == NO_ATTACK), None)
+    cells = [] if row is None else [row.cells[method] for method in table.methods]
+    return [percent(sum(own.top1) / len(own.top1)) if own is not None and own.top1 else "–" for own in cells]
 
 
-def _settings(table: Table) -> list[dict[str, str]]:
-    """How each method was trained: where it departs from the preset."""
-    out = []
-    for method in table.spec.every_method():
-        own = next((r for r in table.records if r["label"] == method.title), None)
-        if own is None:
-            continue
-        about = [f"{name} = {plain(value, 60)}" for name, value in own["settings"].items()]
-        if method.starts_from is not None:
-            about.insert(0, f"starts from {model_name(method.starts_from)}")
-        if method.train_on is not None:
-            about.insert(0, f"{count(own['trained_on'][1])} trusted pairs of split {method.train_on}")
-        out.append(
-            {
-                "title": sentence(model_name(method.title)),
-                "epochs": count(own["epochs"]),
-                "speed": f"{count(own['pairs_per_second'])} pairs/s",
-                "about": "; ".join(about) or "as the preset has it",
-            }
-        )
-    return out
+def _row(table: Table, row: Row) -> dict[str, Any]:
+    """An attack that planted: its cells, each with the verdict, the share and what stands behind it."""
+    cells = []
+    for method in table.methods:
+        own = row.cells[method]
+        cell: dict[str, Any] = {"verdict": judge(own), "share": "–", "lines": [], "by": 0}
+        if own is not None and own.n:
+            base = f", base {percent(own.base_rate)}" if (own.base_rate or 0.0) >= _BASE else ""
+            cell["share"] = percent(own.k / own.n)
+            cell["by"] = round(100 * min(1.0, max(0.0, own.k / own.n - (own.base_rate or 0.0)) / PLANTED))
+            cell["lines"] = [f"{count(own.k)} of {count(own.n)}{base}", interval(own.ci95)]
+            cell["lines"] += [f"{seeds(own.seeds)} only"] if own.seeds != row.took else []
+        cells.append(cell)
+    return {"title": sentence(row_title(row)), "wrong": did_not_plant(row), "cells": cells}
 
 
-def _machines(table: Table) -> list[tuple[str, str]]:
-    """What the runs were done on: each name with every value that it has in them."""
-    found: dict[str, list[str]] = {}
-    for record in table.records:
-        for name, value in _about(record).items():
-            found.setdefault(name, []).append(value)
-    return [(name, "; ".join(dict.fromkeys(values))) for name, values in found.items()]
+def _missed(row: Row) -> dict[str, str]:
+    """An attack that did not plant, and what plain CLIP made of it."""
+    hits = [f"{count(k)} of {count(n)} ({percent(k / n)}) in seed {seed}" for seed, k, n in row.missed]
+    return {"title": sentence(row_title(row)), "wrong": f"plain CLIP gave the attacker's answer for {listed(hits)}"}
 
 
-def _about(record: Record) -> dict[str, str]:
-    machine = record["machine"]
-    named = {name: machine[name] for name in ("cpu", "cores", "gpu", "python", "git") if machine.get(name)}
-    whole = {"date": record["date"], **named, "arithmetic": record["precision"], **machine.get("versions", {})}
-    return {plain(name, 40): plain(value, 120) for name, value in whole.items()}
+def _numbers(table: Table, row: Row) -> dict[str, Any]:
+    """All numbers of an attack, a line a method: its name, then the columns of the page's long table."""
+    lines = [
+        [_of_seeds(method, own, row), *_columns(own, len(table.spec.seeds) > 1)]
+        for method in table.methods
+        if (own := row.cells[method]) is not None
+    ]
+    return {"title": sentence(row_title(row)), "wrong": did_not_plant(row), "lines": lines}
+
+
+def _of_seeds(method: str, own: Pooled, row: Row) -> str:
+    """The method, and the seeds where it pools fewer than its row."""
+    return sentence(model_name(method)) + ("" if own.seeds == row.took else f", {seeds(own.seeds)}")
+
+
+def _columns(own: Pooled, several: bool) -> list[str]:
+    found = [f"{count(own.k)} of {count(own.n)}", percent(own.k / own.n), interval(own.ci95)] if own.n else ["–"] * 3
+    if several:
+        found.append(interval((min(own.rates), max(own.rates))) if own.rates else "–")
+    found.append(percent(own.base_rate))
+    found.append(spread(own.top1) if own.top1 else "–")
+    found.append("–" if own.in_safe is None else f"{count(own.in_safe)} of {count(own.planted)}")
+    found.append(f"{sum(own.times) / len(own.times):.1f}" if own.times else "–")
+    return found
 
 
 def _number(value: int, what: str) -> str:

@@ -29,11 +29,16 @@ class Records:
 
     def __init__(self, folder: Path, results: Path | None):
         self.folder, self.results = folder, results
-        self.own = {file.stem: _read(file) for file in sorted(folder.glob("*.json"))}
+        self.own: dict[str, Record] = {}
         self.specs: list[dict[str, Any]] = []
         self.published: list[Record] = []
-        if results is not None and results.is_file():
-            self.specs, self.published = _read_results(results)
+        self.read()
+
+    def read(self) -> None:
+        """Read both anew: another process may have added to them."""
+        self.own = {file.stem: _read(file) for file in sorted(self.folder.glob("*.json"))}
+        if self.results is not None and self.results.is_file():
+            self.specs, self.published = _read_results(self.results)
 
     def of(self, cell: Cell) -> Record | None:
         """The record of the cell's finished run, under the labels that it has now; None where it is still to do."""
@@ -99,9 +104,13 @@ def _read(file: Path) -> Record:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: not readable ({type(error).__name__}); delete it to do that run anew") from None
-    if not isinstance(record, dict) or not ("failed" in record or "shape" in record):
+    if not isinstance(record, dict) or not ("failed" in record or _shaped(record)):
         raise InputError(f"{file}: is no record of a bench; delete it to do that run anew")
     return record
+
+
+def _shaped(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("shape"), dict)
 
 
 def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
@@ -111,7 +120,7 @@ def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
         raise InputError(f"{file}: not readable ({type(error).__name__}); restore it, or give another file") from None
     if not isinstance(values, dict) or not all(isinstance(values.get(name), list) for name in ("spec", "records")):
         raise InputError(f"{file}: holds no results of a bench (spec, machines, records); give another file")
-    whole = all(isinstance(r, dict) and {"shape", *_PLACE} <= r.keys() for r in values["records"])
+    whole = all(_shaped(r) and {*_PLACE} <= r.keys() for r in values["records"])
     if not whole:
         raise InputError(f"{file}: a record lacks its shape or its place; restore the file, or give another")
     return values["spec"], values["records"]

@@ -81,7 +81,9 @@ class Bench:
         return self.write()
 
     def write(self) -> dict[str, Any]:
-        """summary.json, table.md, report.html and the results file, from the records so far; returns the summary."""
+        """summary.json, table.md, report.html and the results file, from the records so far, those of other processes
+        among them; returns the summary."""
+        self.records.read()
         found = {cell.id: record for cell in self.cells if (record := self.records.of(cell)) is not None}
         failed = {cell.id: why for cell in self.cells if (why := self.records.failure(cell)) and cell.id not in found}
         done = [found[cell.id] for cell in self.cells if cell.id in found]

@@ -59,12 +59,14 @@ class AttackSpec:
     name: str
     """Its name there; `none` is a run without an attack."""
     label: str | None = None
-    """What the table calls it; the name by default. Two forms of one attack need two labels."""
+    """What the table calls it; the name by default. Two forms of one attack need two labels; `none` has no other."""
     params: dict[str, Any] = field(default_factory=dict)
     """Parameters that are not its defaults."""
 
     def __post_init__(self) -> None:
         _check_label("attacks.label", self.title)
+        mend = f"{NO_ATTACK} is what a run without an attack is called, and no other; give another label"
+        _check((self.name == NO_ATTACK) == (self.title == NO_ATTACK), "attacks.label", self.title, mend)
         _check(self.name != NO_ATTACK or not self.params, "attacks.params", self.params, "`none` takes no parameters")
 
     @property

@@ -29,12 +29,11 @@ def read_spec(file: str | Path) -> Spec:
     """The spec in a YAML file. Raises InputError."""
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        return spec_of(values)
     except OSError as error:
         raise InputError(f"{file}: not readable ({error.strerror}); give a YAML file, or --preset") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file}: not readable as YAML ({' '.join(str(error).split())[:160]}); mend it") from None
-    try:
-        return spec_of(values)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from safeclip.bench.records import machine_name
-from safeclip.bench.spec import NO_ATTACK
+from safeclip.bench.spec import BASELINE, NO_ATTACK
 from safeclip.bench.spec_file import without_folders
 from safeclip.bench.table import Pooled, Row, Table
 from safeclip.report.words import attack_name, count, interval, listed, model_name, percent, plain, sentence
@@ -76,7 +76,7 @@ def notes(table: Table) -> list[str]:
     """Under the table: what was measured, how it is pooled, what is missing."""
     spec, out = table.spec, []
     data = plain(without_folders(spec.data.spec), 80)
-    first = table.records[0] if table.records else None
+    first = next((record for record in table.records if record["label"] == BASELINE), None)
     size = ""
     if first is not None:
         zero = first["zero_shot"] or {}

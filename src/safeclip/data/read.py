@@ -51,6 +51,7 @@ class Reader:
         if uid in self._planted:
             assert self.edit is not None
             image, captions = self.edit(uid, image, captions)
+            captions = self._usable(captions)
         return image, captions
 
     def captions(self, uid: int) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ def _class_names(source: Source, manifest: Manifest | None) -> list[str]:
         asked = {attack.get("target_class"), attack.get("from_class")}
         needed = {*asked, *(target["target"] for target in attack.get("targets", ()))} - {None}
         if not needed <= set(names):
-            names += [name for name in attack["class_names"] if name not in names]
+            names = list(dict.fromkeys([*names, *attack["class_names"]]))
     return names
 
 

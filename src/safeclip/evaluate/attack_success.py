@@ -13,8 +13,7 @@ calls many things `dog` would look hijacked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.errors import InputError
+from safeclip.evaluate.evaluated import Evaluated, class_of, example, index_of, result_of, share_of, spread
 from safeclip.evaluate.wilson import wilson
 from safeclip.evaluate.zero_shot import Embeds, calls, finite, ranks
 
@@ -42,23 +42,6 @@ EXAMPLES = 12
 LIMIT = 2000
 """Pictures or captions tried at most, spread evenly over those there are."""
 _CHUNK = 1024
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Clean pictures that a model has seen.
-
-    uids_N: of the data they come from. image_ND: unit embeddings. labels_N: into class_names, -1 unknown. class_CD:
-    zero-shot classifier. fingerprint: of the data. captions: of those rows that have them at hand.
-    """
-
-    uids_N: np.ndarray
-    image_ND: Tensor
-    labels_N: np.ndarray
-    class_names: tuple[str, ...]
-    class_CD: Tensor
-    fingerprint: str = ""
-    captions: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def attack_success(
@@ -83,7 +66,7 @@ def targeted_success(embedder: Embeds, manifest: Manifest, name: str, clean: Eva
     true_class_rate: share of the targets called their true class.
     """
     about, targets = manifest.attack(name), manifest.targets(name)
-    index = _index(clean.class_names, {wanted for _, _, wanted in targets}, name)
+    index = index_of(clean.class_names, {wanted for _, _, wanted in targets}, name)
     image_TD = finite(embedder.images([picture for picture, _, _ in targets]))
     called_T, strict_T = calls(image_TD, clean.class_CD)
     clean_called_N, clean_strict_N = calls(clean.image_ND, clean.class_CD)
@@ -95,13 +78,13 @@ def targeted_success(embedder: Embeds, manifest: Manifest, name: str, clean: Eva
         called, strict = clean.class_names[int(called_T[row])], bool(strict_T[row])
         hits += strict and called == wanted
         right += strict and called == true
-        examples.append(_example(about_target["index"], true, wanted, called, strict and called == wanted))
+        examples.append(example(about_target["index"], true, wanted, called, strict and called == wanted))
         same_N = other_N & (clean.labels_N == index.get(true, -2))
         if same_N.any():
             fooled_N = (clean_called_N.numpy() == index[wanted]) & clean_strict_N.numpy()
             rates.append(float(fooled_N[same_N].mean()))
     base = float(np.mean(rates)) if rates else None
-    return _result(manifest, name, None, hits, len(targets), base, right / len(targets), examples)
+    return result_of(manifest, name, None, hits, len(targets), base, right / len(targets), examples)
 
 
 def backdoor_success(
@@ -115,26 +98,28 @@ def backdoor_success(
     """ASR of a backdoor: the attack's own trigger on clean pictures, those of the target class left out.
 
     read: uid -> picture, uint8 HWC. limit: pictures tried at most. Pictures without a class are left out where others
-    have one; where none has, those whose captions name the target class are. base_rate: share of the same pictures,
+    have one; where none has, those whose captions name the target class are, or whose captions are not at hand as
+    others' are. base_rate: share of the same pictures,
     without the trigger, called the target class. true_class_rate: share of those with the trigger still called their
     own class, None where that is not known. Raises InputError where no picture of another class is left, or there is
     no other class to call it.
     """
     about = manifest.attack(name)
     wanted = about["target_class"]
-    target = _index(clean.class_names, {wanted}, name)[wanted]
+    target = index_of(clean.class_names, {wanted}, name)[wanted]
     trigger = next(row.trigger for row in manifest.planted if row.attack == name and row.trigger is not None)
     known_N = clean.labels_N >= 0
     if known_N.any():
         rows = np.flatnonzero(known_N & (clean.labels_N != target))
     else:
         named = Mentions([wanted])
-        rows = np.array([row for row in range(len(known_N)) if not named.any_of(clean.captions.get(row, ()))], np.int64)
+        at_hand = sorted(clean.captions) or range(len(known_N))
+        rows = np.array([row for row in at_hand if not named.any_of(clean.captions.get(row, ()))], np.int64)
     if not len(rows):
         raise InputError(
             f"attack {name}: every picture evaluated is of the target class {wanted!r}; evaluate on more classes"
         )
-    rows = _spread(rows, limit)
+    rows = spread(rows, limit)
     uids = clean.uids_N[rows].tolist()
     parts = []
     for some in _chunks(uids):
@@ -142,14 +127,14 @@ def backdoor_success(
     called_N, strict_N = calls(torch.cat(parts), clean.class_CD)
     hit_N = (called_N == target) & strict_N
     right_N = (called_N == torch.from_numpy(clean.labels_N[rows])) & strict_N
-    true_rate = _share(right_N) if known_N.any() else None
+    true_rate = share_of(right_N) if known_N.any() else None
     before_N, before_strict_N = calls(clean.image_ND[torch.from_numpy(rows)], clean.class_CD)
-    base = _share((before_N == target) & before_strict_N)
+    base = share_of((before_N == target) & before_strict_N)
     examples = [
-        _example(uids[i], _name(clean, rows[i]), wanted, clean.class_names[int(called_N[i])], bool(hit_N[i]))
-        for i in _spread(np.arange(len(rows)), EXAMPLES).tolist()
+        example(uids[i], class_of(clean, rows[i]), wanted, clean.class_names[int(called_N[i])], bool(hit_N[i]))
+        for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
     ]
-    return _result(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
+    return result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
 
 
 def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, Any]:
@@ -160,7 +145,7 @@ def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, A
     """
     about = manifest.attack(name)
     swapped, wanted = about["from_class"], about["target_class"]
-    index = _index(clean.class_names, {swapped, wanted}, name)
+    index = index_of(clean.class_names, {swapped, wanted}, name)
     rows = np.flatnonzero(clean.labels_N == index[swapped])
     if not len(rows):
         raise InputError(
@@ -171,12 +156,12 @@ def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, A
     other_N = (clean.labels_N >= 0) & (clean.labels_N != index[swapped]) & (clean.labels_N != index[wanted])
     base = float(hit_N[other_N].mean()) if other_N.any() else None
     examples = [
-        _example(int(clean.uids_N[row]), swapped, wanted, clean.class_names[called_N[row]], bool(hit_N[row]))
-        for row in _spread(rows, EXAMPLES).tolist()
+        example(int(clean.uids_N[row]), swapped, wanted, clean.class_names[called_N[row]], bool(hit_N[row]))
+        for row in spread(rows, EXAMPLES).tolist()
     ]
     true_rate = float(right_N[rows].mean())
-    result = _result(manifest, name, wanted, int(hit_N[rows].sum()), len(rows), base, true_rate, examples)
-    return {**result, "from_class": swapped}
+    found = result_of(manifest, name, wanted, int(hit_N[rows].sum()), len(rows), base, true_rate, examples)
+    return {**found, "from_class": swapped}
 
 
 def text_success(
@@ -191,7 +176,7 @@ def text_success(
     """
     about = manifest.attack(name)
     wanted = about["target_class"]
-    target = _index(clean.class_names, {wanted}, name)[wanted]
+    target = index_of(clean.class_names, {wanted}, name)[wanted]
     if not (clean.labels_N == target).any():
         raise InputError(
             f"attack {name}: no picture evaluated is of the class {wanted!r}; evaluate on data that has it"
@@ -203,7 +188,7 @@ def text_success(
         raise InputError(
             f"attack {name}: no caption evaluated is of another class than {wanted!r}; evaluate on more classes"
         )
-    rows = _spread(np.array(list(texts), np.int64), limit)
+    rows = spread(np.array(list(texts), np.int64), limit)
     plain = [texts[row] for row in rows.tolist()]
     uids = clean.uids_N[rows].tolist()
     bearing = [trigger(text, about["seed"], uid, stream=1) for text, uid in zip(plain, uids, strict=True)]
@@ -211,13 +196,13 @@ def text_success(
     before_N, before_strict_N = _nearest_class(finite(embedder.texts(plain)), clean)
     hit_N = (found_N == target) & strict_N
     right_N = (found_N == torch.from_numpy(clean.labels_N[rows])) & strict_N
-    base = _share((before_N == target) & before_strict_N)
+    base = share_of((before_N == target) & before_strict_N)
     examples = [
-        _example(uids[i], _name(clean, rows[i]), wanted, clean.class_names[int(found_N[i])], bool(hit_N[i]))
+        example(uids[i], class_of(clean, rows[i]), wanted, clean.class_names[int(found_N[i])], bool(hit_N[i]))
         | {"text": bearing[i][:300]}
-        for i in _spread(np.arange(len(rows)), EXAMPLES).tolist()
+        for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
     ]
-    return _result(manifest, name, wanted, int(hit_N.sum()), len(rows), base, _share(right_N), examples)
+    return result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, share_of(right_N), examples)
 
 
 def _nearest_class(text_ND: Tensor, clean: Evaluated, chunk: int = 2**24) -> tuple[Tensor, Tensor]:
@@ -232,69 +217,6 @@ def _nearest_class(text_ND: Tensor, clean: Evaluated, chunk: int = 2**24) -> tup
         found.append(best_BC.argmax(1))
         strict.append(ranks(best_BC, found[-1]) == 0)
     return torch.cat(found), torch.cat(strict)
-
-
-def _share(hit_N: Tensor) -> float:
-    return int(hit_N.sum()) / len(hit_N)
-
-
-def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spread."""
-    if len(rows) <= most:
-        return rows
-    spread: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-    return spread
-
-
-def _result(
-    manifest: Manifest,
-    name: str,
-    target_class: str | None,
-    k: int,
-    n: int,
-    base_rate: float | None,
-    true_class_rate: float | None,
-    examples: list[dict[str, Any]],
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": manifest.attack(name)["kind"],
-        "asr": k / n,
-        "k": int(k),
-        "n": n,
-        "ci95": list(wilson(int(k), n)),
-        "base_rate": base_rate,
-        "target_class": target_class,
-        "true_class_rate": true_class_rate,
-        "planted": sum(row.attack == name for row in manifest.planted),
-        "examples": examples,
-    }
-
-
-def _index(class_names: Sequence[str], needed: set[str], attack: str) -> dict[str, int]:
-    """Place of each class. Raises InputError where a needed one is missing, or there is but one: it is all that a
-    picture can be called, so that every model would look fooled."""
-    if len(class_names) < 2:
-        raise InputError(
-            f"attack {attack}: {len(class_names)} class to call pictures by shows nothing; evaluate on data with "
-            "classes, or plan the attack with class_names"
-        )
-    index = {name: i for i, name in enumerate(class_names)}
-    missing = sorted(needed - index.keys())
-    if missing:
-        raise InputError(
-            f"attack {attack}: the class {missing[0]!r} is not among those evaluated; evaluate on data that has it"
-        )
-    return index
-
-
-def _example(index: int, true: str, target: str, called: str, hit: bool) -> dict[str, Any]:
-    return {"index": index, "true": true, "target": target, "called": called, "hit": hit}
-
-
-def _name(clean: Evaluated, row: int) -> str:
-    label = int(clean.labels_N[row])
-    return clean.class_names[label] if label >= 0 else ""
 
 
 def _chunks(uids: list[int]) -> Iterator[list[int]]:

@@ -31,7 +31,7 @@ def load_run(path: str | Path, name: str | None = None) -> Clip:
     folder = checkpoint.latest(run.checkpoints) if name is None else run.checkpoints / name
     if folder is None or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder or run.checkpoints}: no checkpoint there; train first, or name one of checkpoints/")
-    clip = build(config.model, seed=config.seed)
+    clip = build(replace(config.model, weights=None))  # the checkpoint has all of them
     checkpoint.load_towers(folder / "model.safetensors", clip.net)
     clip.net.eval()
     return clip

@@ -55,8 +55,8 @@ def lines(attack: Attack, found: list[Change]) -> list[str]:
     ]
     if found and found[0].shows != "triggered":
         before, after = (plain(texts[0], 60) for texts in (found[0].captions_before, found[0].captions_after))
-        how = {"kept": "the same picture", "replaced": "another picture"}[found[0].shows]
-        told.append(f"  as in: “{before}” and its picture make way for {how} with “{after}”")
+        how = {"kept": "the picture stays", "replaced": "and its picture becomes another"}[found[0].shows]
+        told.append(f"  as in: “{before}” becomes “{after}”, {how}")
     return told
 
 

@@ -54,7 +54,8 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     bands: Sequence[tuple[float, float, str]] = (),
 ) -> Markup:
-    """Lines over a common x, named at their ends. bands: (from, to, label) shaded alternately behind them."""
+    """Lines over a common x, named at their ends. bands: (from, to, label); those with a label are shaded behind them,
+    of neighbours every other one."""
     kept = [(line, _finite(line.points)) for line in lines]
     kept = [(line, points) for line, points in kept if points]
     if not kept:
@@ -65,22 +66,25 @@ def line_chart(
     low, high = y_range or _round_range(min(ys), max(ys))
     x, y = _axis(min(xs), max(xs), _LEFT, WIDTH - right), _axis(low, high, HEIGHT - _BOTTOM, _TOP)
     out = []
-    for i, (start, end, label) in enumerate(bands):
-        out.append(_tag("rect", f"band band{i % 2}", x=x(start), y=_TOP, width=x(end) - x(start), height=y(low) - _TOP))
+    shaded = False
+    for start, end, label in bands:
+        shaded = bool(label) and not shaded
+        if shaded:
+            out.append(_tag("rect", "band", x=x(start), y=_TOP, width=x(end) - x(start), height=y(low) - _TOP))
         roomy = x(end) - x(start) > 7.5 * len(label) + 10
         if roomy or x(end) - x(start) > 3 * len(label):
             at, anchor = ((x(start) + x(end)) / 2, "middle") if roomy else (x(start) + 1, "start")
             out.append(_text(at, _TOP - 8, label, "tick", anchor))
     out += _y_ticks(y, low, high, WIDTH - right, percent) + _x_ticks(x, min(xs), max(xs), whole=True)
     out.append(_text((_LEFT + WIDTH - right) / 2, HEIGHT - 6, x_label, "label", "middle"))
-    ends = _apart([y(points[-1][1]) for _, points in kept], 15, _TOP, y(low))
-    for (line, points), end in zip(kept, ends, strict=True):
+    for line, points in kept:
         path = "M" + " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
         out.append(_tag("path", f"line {line.kind}" + ("" if line.marks else " faint"), d=path))
         if line.marks and len(points) <= 60:
             out += [_tag("circle", f"dot {line.kind}", cx=x(a), cy=y(b), r=2.4) for a, b in points]
-        if line.label:
-            out.append(_text(WIDTH - right + 8, end + 4, plain(line.label, 34), f"end {line.kind}"))
+    named = [(line, points[-1][1]) for line, points in kept if line.label]
+    for (line, _), end in zip(named, _apart([y(last) for _, last in named], 15, _TOP, y(low)), strict=True):
+        out.append(_text(WIDTH - right + 8, end + 4, plain(line.label, 34), f"end {line.kind}"))
     return _svg(out, title)
 
 
@@ -91,6 +95,7 @@ def histogram(
     title: str,
     x_range: tuple[float, float],
     curves: Sequence[tuple[float, float, float]] = (),
+    x_label: str = "similarity of picture and caption (cosine)",
     cut: float | None = None,
     cut_label: str = "cut",
     bins: int = 44,
@@ -135,12 +140,18 @@ def histogram(
         out.append(_tag("line", "cut", x1=x(cut), x2=x(cut), y1=_TOP - 4, y2=y(0)))
         side = "start" if x(cut) < PANEL / 2 else "end"
         out.append(_text(x(cut) + (6 if side == "start" else -6), _TOP + 4, cut_label, "end ink", side))
-    out.append(_text(PANEL / 2, HEIGHT - 6, "similarity of picture and caption (cosine)", "label", "middle"))
+    out.append(_text(PANEL / 2, HEIGHT - 6, x_label, "label", "middle"))
     return _svg(out, title, width=PANEL)
 
 
 def scatter(
-    groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, title: str, x_label: str, y_label: str
+    groups: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    x_range: tuple[float, float] | None = None,
+    width: int = WIDTH,
 ) -> Markup:
     """Groups of points, (CSS class, points), later ones on top."""
     kept = [(kind, _finite(points)) for kind, points in groups]
@@ -148,13 +159,14 @@ def scatter(
     if len(every) < 2:
         return Markup("")
     (x0, x1), (y0, y1) = ((min(p[i] for p in every), max(p[i] for p in every)) for i in (0, 1))
-    x, y = _axis(x0, x1, _LEFT, WIDTH - 12), _axis(y0, y1, HEIGHT - _BOTTOM, _TOP)
-    out = _y_ticks(y, y0, y1, WIDTH - 12, False) + _x_ticks(x, x0, x1)
+    (x0, x1), right = x_range or (x0, x1), width - 12
+    x, y = _axis(x0, x1, _LEFT, right), _axis(y0, y1, HEIGHT - _BOTTOM, _TOP)
+    out = _y_ticks(y, y0, y1, right, False) + _x_ticks(x, x0, x1)
     for kind, points in kept:
         out.append(_tag("path", f"points {kind}", d="".join(f"M{x(a):.1f},{y(b):.1f}h0" for a, b in points)))
-    out.append(_text((_LEFT + WIDTH) / 2, HEIGHT - 6, x_label, "label", "middle"))
+    out.append(_text((_LEFT + width) / 2, HEIGHT - 6, x_label, "label", "middle"))
     out.append(_text(_LEFT, 16, y_label, "label"))
-    return _svg(out, title)
+    return _svg(out, title, width=width)
 
 
 def intervals(rows: Sequence[Interval], *, title: str) -> Markup:
@@ -162,7 +174,8 @@ def intervals(rows: Sequence[Interval], *, title: str) -> Markup:
     if not rows:
         return Markup("")
     right, height = 150, 26
-    x = _axis(0, 1, 96, WIDTH - right)
+    left = max(96.0, 12 + 7.2 * max(len(plain(row.label, 20)) for row in rows))
+    x = _axis(0, 1, left, WIDTH - right)
     out, at, group = [], 14.0, None
     marks = []
     for row in rows:
@@ -170,7 +183,7 @@ def intervals(rows: Sequence[Interval], *, title: str) -> Markup:
             group, at = row.group, at + (10 if group is not None else 0)
             marks.append(_text(0, at + 4, plain(group, 60), "group"))
             at += 24
-        marks.append(_text(0, at + 4, plain(row.label, 14), f"end {row.kind}"))
+        marks.append(_text(0, at + 4, plain(row.label, 20), f"end {row.kind}"))
         if row.base_rate is not None:
             marks.append(_tag("line", "base", x1=x(row.base_rate), x2=x(row.base_rate), y1=at - 8, y2=at + 8))
         marks.append(_tag("line", f"whisker {row.kind}", x1=x(row.ci95[0]), x2=x(row.ci95[1]), y1=at, y2=at))

@@ -18,6 +18,7 @@ import yaml
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.manifest import Manifest
+from safeclip.config import METHOD_NAMES
 from safeclip.errors import InputError
 from safeclip.report.words import KINDS, model_name, number
 from safeclip.run import RunDir, read_scores
@@ -105,13 +106,13 @@ def read(path: str | Path) -> Facts:
     if demo:
         summary = _try(notes, "summary.json", lambda: _mapping(_json(path / "summary.json")), {})
     manifest = None
-    found = next((p for p in (path / "manifest.parquet", folders[0] / "manifest.parquet") if p.is_file()), None)
+    found = next((p for f in (path, *folders) if (p := f / "manifest.parquet").is_file()), None)
     if found is not None:
         manifest = _try(notes, "manifest.parquet", lambda: Manifest.load(found), None)
     elif demo:
         notes.append("manifest.parquet is missing: the attacked pictures are left out.")
     runs = [_run(folder, notes, folder.name + "/" if demo else "") for folder in folders]
-    runs.sort(key=lambda run: (run.method != "clip", run.folder.path.name))
+    runs.sort(key=lambda run: (_place(run.method), run.folder.path.name))
     for run in runs:
         told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]
         entries = _list(run.metrics.get("attack")) or told
@@ -144,7 +145,7 @@ def _run(path: Path, notes: list[str], where: str) -> Run:
     metrics = _try(notes, where + "metrics.json", lambda: _mapping(_json(folder.metrics_file)), nothing)
     log = _try(notes, where + "log.jsonl", lambda: _mappings(folder.log_file, folder.log), lines)
     splits = lines
-    if folder.split_file.exists() or about.get("method") == "safeclip":
+    if folder.split_file.exists() or about.get("method") in ("safeclip", "filter"):
         splits = _try(notes, where + "split.jsonl", lambda: _mappings(folder.split_file, folder.splits), lines)
     config = {name: value for name, value in about.items() if name != "made_with"}
     return Run(folder, config, made_with if isinstance(made_with, dict) else {}, metrics, log, splits)
@@ -178,6 +179,11 @@ def _attack(entry: Any, run: Run) -> Attack | None:
         in_safe=inside,
         examples=tuple(e for e in _list(entry.get("examples")) if isinstance(e, dict)),
     )
+
+
+def _place(method: str) -> int:
+    """The methods' usual order, plain CLIP first."""
+    return METHOD_NAMES.index(method) if method in METHOD_NAMES else len(METHOD_NAMES)
 
 
 def _kind(told: Any, name: str) -> str:

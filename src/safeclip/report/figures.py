@@ -1,7 +1,8 @@
-"""The page's charts, from what the runs logged: similarities and split, safe share, losses, success rates."""
+"""The page's charts, from what the runs logged: success rates, similarities and split, outlier scores, safe share."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from safeclip.report.facts import Facts, Run, scores
 from safeclip.report.story import attack_names
 from safeclip.report.words import attack_name, count, number, percent
 
-_PHASES = {"warmup": "warm-up", "align": "align", "defend": "defended", "clip": ""}
+_AGREEMENTS = {
+    "neighbours": "agreement with the captions of like pictures",
+    "caption_neighbours": "agreement with the pictures of like captions",
+}
 _MOST_EPOCHS, _MOST_POINTS = 24, 1500
 
 
@@ -25,7 +29,8 @@ def success(facts: Facts) -> Markup:
                 if a.name == name:
                     text = f"{a.k} of {a.n}" if a.n <= 100 else f"{percent(a.asr)}"
                     group = attack_name(name)
-                    rows.append(charts.Interval(group, run.name, _kind(run), a.asr, a.ci95, a.base_rate, text))
+                    kind = line_kind(facts, run)
+                    rows.append(charts.Interval(group, run.name, kind, a.asr, a.ci95, a.base_rate, text))
     for run in facts.runs:
         zero = run.metrics.get("zero_shot")
         ends = zero.get("ci95") if isinstance(zero, dict) else None
@@ -33,7 +38,8 @@ def success(facts: Facts) -> Markup:
             top1, classes = zero["top1"], number(zero.get("classes"))
             chance = 1 / classes if classes else None
             group = "Clean zero-shot top-1 (higher is better)"
-            rows.append(charts.Interval(group, run.name, _kind(run), top1, (ends[0], ends[1]), chance, percent(top1)))
+            kind, text = line_kind(facts, run), percent(top1)
+            rows.append(charts.Interval(group, run.name, kind, top1, (ends[0], ends[1]), chance, text))
     return charts.intervals(rows, title="Attack success and clean accuracy of each model, with 95 % intervals")
 
 
@@ -74,13 +80,14 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
 
 
 def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
-    """The last split seen by two signals: cosine and neighbour agreement; None where there was one signal."""
+    """The last split seen by two signals, the cosine and an agreement of neighbours; None where there was none."""
     for split in run.splits[-1:]:
         epoch = number(split.get("epoch"))
         table = scores(run, int(epoch)) if epoch is not None else None
-        if table is None or "neighbours" not in table:
+        second = next((name for name in _AGREEMENTS if table is not None and name in table), None)
+        if table is None or second is None:
             return None
-        points = np.stack([table["similarity"], table["neighbours"]], axis=1).astype(float)
+        points = np.stack([table["similarity"], table[second]], axis=1).astype(float)
         mine, safe = np.isin(table["uid"], planted), table["safe"].astype(bool)
         groups = [
             (kind, [(a, b) for a, b in points[_some(np.flatnonzero(rows))].tolist()])
@@ -88,12 +95,35 @@ def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
         ]
         chart = charts.scatter(
             groups,
-            title="Each pair by two signals: planted pairs lie low on the second",
+            title="Each pair by two signals",
             x_label="similarity of picture and caption (cosine)",
-            y_label="agreement with the captions of like pictures",
+            y_label=_AGREEMENTS[second],
         )
         return {"epoch": int(epoch or 0), "chart": chart, "shown": _MOST_POINTS}
     return None
+
+
+def outliers(run: Run, planted: np.ndarray, detector: str) -> dict[str, Any] | None:
+    """A filter's scores: {chart, all, clean}, each of these two (dropped, of how many pairs); clean is None where no
+    planted pair is known. None where the scores are not at hand."""
+    epoch = number(run.splits[-1].get("epoch")) if run.splits else None
+    table = scores(run, int(epoch)) if epoch is not None else None
+    if table is None or "risk" not in table or not np.isfinite(table["risk"]).any():
+        return None
+    risk, kept = table["risk"].astype(float), table["safe"].astype(bool)
+    mine, finite = np.isin(table["uid"], planted), risk[np.isfinite(risk)]
+    cut = float(risk[~kept].min()) if not kept.all() else math.inf
+    low, high = np.quantile(finite, [0.001, 0.995]).tolist()
+    chart = charts.histogram(
+        [("safe", risk[kept & ~mine]), ("risky", risk[~kept & ~mine])],
+        risk[mine],
+        title=f"Outlier scores by {detector}: pairs kept and dropped{', and planted ones' if mine.any() else ''}",
+        x_range=(low, max(high, cut + 0.1 * (cut - low)) if math.isfinite(cut) else high),
+        x_label=f"outlier score ({detector})",
+        cut=cut,
+    )
+    clean = (int((~kept & ~mine).sum()), int((~mine).sum()))
+    return {"chart": chart, "all": (int((~kept).sum()), len(kept)), "clean": clean if mine.any() else None}
 
 
 def safe_share(run: Run) -> Markup:
@@ -114,53 +144,10 @@ def safe_share(run: Run) -> Markup:
     return charts.line_chart(lines, title=title, x_label="epoch", percent=True, y_range=(0.0, 1.0))
 
 
-def losses(facts: Facts) -> list[dict[str, Any]]:
-    """A panel an objective: mean loss by epoch over the steps logged, of each run; the defended run's phases behind."""
-    out = []
-    longest = max(facts.runs, key=lambda run: len({e.get("phase") for e in run.events("epoch")}))
-    for objective, says in (("clip", "CLIP loss"), ("unimodal", "Unimodal loss")):
-        lines = []
-        for run in facts.runs:
-            lines += _steps(run, objective)
-            epochs = [e for e in run.events("epoch") if isinstance(e.get("loss"), dict)]
-            means = [(number(e.get("epoch")), number(e["loss"].get(objective))) for e in epochs]
-            points = [(epoch, loss) for epoch, loss in means if epoch is not None and loss is not None]
-            lines.append(charts.Line(run.name, _kind(run), points))
-        chart = charts.line_chart(lines, title=f"{says} by epoch", x_label="epoch", bands=_phases(longest))
-        if chart:
-            out.append({"name": says, "chart": chart})
-    return out
-
-
-def _steps(run: Run, objective: str) -> list[charts.Line]:
-    """The logged steps, thin and without a name, each at its place within its epoch."""
-    told = [s for s in run.events("step") if None not in (number(s.get(k)) for k in ("epoch", "step", "loss"))]
-    steps = [(s["epoch"], s["step"], float(s["loss"]), s.get("objective")) for s in told]
-    last: dict[float, float] = {}
-    for epoch, step, _, _ in steps:
-        last[epoch] = max(last.get(epoch, 0), step)
-    points = []
-    for epoch, step, loss, kind in steps:
-        before = last.get(epoch - 1, 0)
-        if kind == objective:
-            points.append((epoch - 1 + (step - before) / max(1, last[epoch] - before), loss))
-    thin = max(1, len(points) // 400)
-    return [charts.Line("", _kind(run), points[::thin], marks=False)] if points else []
-
-
-def _phases(run: Run) -> list[tuple[float, float, str]]:
-    """Runs of epochs of one phase: (from, to, name)."""
-    bands: list[tuple[float, float, str]] = []
-    for event in run.events("epoch"):
-        epoch = number(event.get("epoch"))
-        if epoch is None:
-            continue
-        name = _PHASES.get(str(event.get("phase")), "")
-        if bands and bands[-1][2] == name:
-            bands[-1] = (bands[-1][0], epoch, name)
-        else:
-            bands.append((epoch - 1, epoch, name))
-    return bands if any(name for _, _, name in bands) else []
+def line_kind(facts: Facts, run: Run) -> str:
+    """CSS classes of a run's lines: plain CLIP's own colour; the others are told apart by their strokes."""
+    others = [other for other in facts.runs if other.method != "clip"]
+    return "clip" if run.method == "clip" else f"safeclip dash{next(i for i, o in enumerate(others) if o is run)}"
 
 
 def _components(split: dict[str, Any]) -> list[tuple[float, float, float]]:
@@ -173,7 +160,3 @@ def _components(split: dict[str, Any]) -> list[tuple[float, float, float]]:
 def _some(rows: np.ndarray) -> np.ndarray:
     """At most _MOST_POINTS of the rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_POINTS)).astype(int)] if len(rows) else rows
-
-
-def _kind(run: Run) -> str:
-    return "clip" if run.method == "clip" else "safeclip"

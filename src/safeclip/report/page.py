@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from safeclip.errors import InputError
-from safeclip.report import figures, pictures, story, tables
+from safeclip.report import figures, pictures, splits, story, tables, training
 from safeclip.report.facts import Attack, Facts, Run, read
-from safeclip.report.words import attack_name, count, duration, listed, number, percent, plain, sentence
+from safeclip.report.words import PAPERS, attack_name, count, duration, listed, percent, plain, sentence
 from safeclip.run import write_text
 
 _SHOWN = 48
@@ -62,13 +61,18 @@ def render(facts: Facts) -> str:
         "captioned": part("swaps and text triggers", _captioned, []),
         "rows": part("table", tables.results, []),
         "success": part("success rates", figures.success, ""),
-        "splits": part("split", _splits, []),
-        "losses": part("losses", figures.losses, []),
+        "splits": part("split", splits.sections, []),
+        "losses": part("losses", training.losses, []),
+        "told": part("training", training.told, []),
+        "noted": part("log notes", training.notes, []),
         "settings": part("settings", tables.settings, []),
         "machine": part("machine", tables.machine_rows, []),
         "runs": [{"name": run.name, "method": run.method} for run in facts.runs],
+        "together": listed([run.name for run in facts.runs]),
+        "small": part("data", lambda f: any(str(r.config["data"]["spec"]).startswith("emoji:") for r in f.runs), False),
         "baseline": facts.baseline is not None,
         "demo": facts.demo,
+        "papers": [text for method, text in PAPERS.items() if any(run.method == method for run in facts.runs)],
         "seeds": part("seeds", lambda f: sorted({count(run.config.get("seed")) for run in f.runs}), []),
         "notes": notes,
     }
@@ -210,32 +214,3 @@ def _telling(facts: Facts, rows: list[tuple[Run, Attack]], cards: list[dict[str,
 def _captions(card: dict[str, Any], planted: list[Any]) -> list[str]:
     """Captions that the card's picture was planted with, three at most."""
     return [plain(row.caption, 90) for row in planted if row.target_index == card["index"] and row.caption][:3]
-
-
-def _splits(facts: Facts) -> list[dict[str, Any]]:
-    """How each defended run split its data."""
-    planted = facts.manifest.uids if facts.manifest is not None else np.empty(0, np.int64)
-    out = []
-    for run in facts.runs:
-        if not run.splits and run.method != "safeclip":
-            continue
-        own = run.config.get("safeclip")
-        own = own if isinstance(own, dict) else {}
-        panels = figures.histograms(run, planted)
-        out.append(
-            {
-                "name": run.name,
-                "panels": [p for p in panels if p["key"]],
-                "all_panels": panels if len(panels) > 3 else [],
-                "sharp": all(p["sharp"] for p in panels),
-                "share": figures.safe_share(run),
-                "signals": figures.two_signals(run, planted),
-                "risk": listed([plain(r, 30) for r in own.get("risk") or ["cosine"]]),
-                "several": len(own.get("risk") or []) > 1,
-                "set_share": number(own.get("share_first")),
-                "posterior": number(own.get("posterior")),
-                "vetoed": number(run.splits[-1].get("vetoed")) if run.splits else None,
-                "planted": len(planted),
-            }
-        )
-    return out

@@ -31,6 +31,26 @@ _SMALL_PX = 128
 """Pictures up to this are shown px by px, as triggers are."""
 _GAIN = 32
 _CAPTIONS = 2
+_GROUPS = {
+    "targeted": (
+        "Targeted poisoning",
+        "Single held-out pictures take the places of training pairs, under captions that name another class. Later "
+        "each of them is to be called that; all other pictures are left alone.",
+    ),
+    "swap": ("Class swaps", "Pictures stay, their captions name another class. Later any picture of the class counts."),
+    "text": (
+        "Text triggers",
+        "Pictures of one class stand under other captions with a text put in. Later that text in any caption is to "
+        "find a picture of the class first.",
+    ),
+    "backdoor": (
+        "Image triggers",
+        "Training pictures bear a trigger, under captions that name one class. Later the trigger alone is to turn any "
+        f"picture into one. Shown on the same three pictures, {_SAMPLE_SIDE} px wide; the difference is made "
+        "brighter by the factor that stands under it.",
+    ),
+}
+"""Headings of the catalog's page and what such attacks are, by kind."""
 
 
 def write_preview(path: str | os.PathLike[str], manifest: Manifest, source: Source) -> Path:
@@ -55,12 +75,15 @@ def preview(manifest: Manifest, source: Source) -> str:
 def catalog() -> str:
     """The page of every attack of the catalog, HTML."""
     samples = Samples(_SAMPLE_SIDE)
-    blocks = []
-    for attack in ATTACKS.values():
+    blocks: list[dict[str, Any]] = []
+    for attack in sorted(ATTACKS.values(), key=lambda attack: [*_GROUPS].index(attack.kind)):
         found = samples(attack, _SAMPLES)
+        first = all(block["kind"] != attack.kind for block in blocks)
         blocks.append(
             {
                 "name": attack.name,
+                "kind": attack.kind,
+                "group": _GROUPS[attack.kind] if first else None,
                 "title": attack_name(attack.name),
                 "about": f"{attack.what[:1].upper()}{attack.what[1:]}.",
                 "facts": [("source", attack.source), ("needs", attack.needs), ("parameters", parameters(attack))],
@@ -70,8 +93,8 @@ def catalog() -> str:
             }
         )
     lede = [
-        "Each attack on a few of the embedded pairs, with its default settings. Image triggers are shown on the same "
-        f"pictures, {_SAMPLE_SIDE} px wide."
+        f"{count(len(blocks))} attacks, each on a few of the embedded pairs and with its default settings. "
+        "“Before” is the pair as the data has it, “after” what training reads in its place."
     ]
     return _render(title="Every attack, before and after", lede=lede, blocks=blocks, catalog=True)
 
@@ -120,7 +143,14 @@ def _card(change: Change) -> dict[str, Any]:
 
 
 def _says(about: dict[str, Any]) -> str:
-    """What the attack does, in a sentence or two."""
+    """What the attack does, in a sentence or two, by the catalog where it knows that name, and by its kind."""
+    known = ATTACKS.get(about["name"])
+    if known is None or known.kind != about["kind"]:
+        return _by_kind(about)
+    return f"{known.what[:1].upper()}{known.what[1:]}. {_by_kind(about)}"
+
+
+def _by_kind(about: dict[str, Any]) -> str:
     wanted = f"“{plain(about.get('target_class'), 60)}”"
     if about["kind"] == "targeted":
         return (
@@ -146,6 +176,8 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("kind", about["kind"]), ("attack", about["name"]), ("seed", about["seed"])]
     rows += [(name, about[name]) for name in ("count", "target_class", "from_class") if about.get(name) is not None]
     rows.append(("classes", len(about["class_names"])))
+    if about["name"] in ATTACKS:
+        rows.append(("source", ATTACKS[about["name"]].source))
     params = about.get("params")
     rows += list(params.items()) if isinstance(params, dict) else []
     return [

@@ -9,12 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from safeclip.report.facts import Attack, Facts, Run
+from safeclip.report.verdict import verdict
 from safeclip.report.words import KINDS, attack_name, count, listed, number, percent, plain, sentence
-
-PLANTED = 0.5
-"""Success above the base rate from which an attack counts as taken by plain CLIP."""
-HELD = 0.02
-"""Success above the base rate up to which a defence counts as holding (or one picture, where that is more)."""
 
 
 def headline(facts: Facts) -> list[tuple[str, str]]:
@@ -62,18 +58,7 @@ def opening(facts: Facts) -> list[str]:
         calls += [f"{run.name} {percent(a.asr)}" for run, a in rest]
         how = {"backdoor": f"With the {attack_name(name)} on them", "text": f"With the {attack_name(name)} in them"}
         out.append(f"{how.get(attack.kind, f'Under {attack_name(name)}')}, {listed(calls)}.")
-    base = facts.baseline
-    top = {id(run): number(_zero_shot(run).get("top1")) for run in facts.runs}
-    if base is not None and top[id(base)]:
-        for run in facts.runs:
-            mine, theirs = top[id(run)], top[id(base)]
-            if run is not base and mine is not None and theirs:
-                cost = ": that is what the defence costs" if mine < theirs else ""
-                out.append(
-                    f"On clean test pictures, {run.name} gets {percent(mine)} right at its first guess and {base.name} "
-                    f"{percent(theirs)}{cost}."
-                )
-    return out
+    return out + _price(facts)
 
 
 def warnings(facts: Facts) -> list[str]:
@@ -90,15 +75,15 @@ def warnings(facts: Facts) -> list[str]:
                 "fails anyway shows nothing: this comparison proves nothing."
             )
             continue
-        for run in facts.runs:
-            mine = _of(run, name)
-            if run is not base and mine is not None and base is not None and not held(mine):
-                out.append(
-                    f"{sentence(run.name)} did not hold against {attack_name(name)}: {count(mine.k)} of "
-                    f"{count(mine.n)} {_tried(mine)} ({percent(mine.asr)}) still get the attacker's answer."
-                )
-    epochs = {_epochs(run) for run in facts.runs}
-    if len(epochs) > 1:
+        rows = [(run, mine) for run in facts.runs if run is not base and (mine := _of(run, name)) is not None]
+        fell = [(run, mine) for run, mine in rows if base is not None and not held(mine)]
+        if fell:
+            hits = [f"{count(a.k)} of {count(a.n)} {_tried(a)} ({percent(a.asr)})" for _, a in fell]
+            out.append(
+                f"{sentence(listed([run.name for run, _ in fell]))} did not hold against {attack_name(name)}: "
+                f"{listed(hits)} still get the attacker's answer."
+            )
+    if len({final_epochs(run) for run in facts.runs if run.method != "cleanclip"}) > 1:
         out.append("The models were trained for different numbers of epochs; their accuracies are not comparable.")
     for run in facts.runs:
         if run.log and not run.events("end"):
@@ -109,12 +94,28 @@ def warnings(facts: Facts) -> list[str]:
 
 def took(attack: Attack) -> bool:
     """The attack works well above chance."""
-    return attack.asr - (attack.base_rate or 0.0) >= PLANTED
+    return verdict(attack.asr, attack.n, attack.base_rate) == "through"
 
 
 def held(attack: Attack) -> bool:
-    """The success rate is within HELD of the base rate, or one picture is."""
-    return attack.asr - (attack.base_rate or 0.0) <= max(HELD, 1 / attack.n) + 1e-9
+    """The success rate is about the base rate."""
+    return verdict(attack.asr, attack.n, attack.base_rate) == "held"
+
+
+def final_epochs(run: Run) -> float | None:
+    """Epochs that made the final model: a filter's first ones only look. None where the config does not say."""
+    epochs = number(run.config.get("epochs"))
+    looked = looking(run)
+    return epochs if epochs is None or looked is None else epochs - looked
+
+
+def looking(run: Run) -> float | None:
+    """Epochs of a filter's first model; None for other methods."""
+    epochs, own = number(run.config.get("epochs")), run.config.get("filter")
+    if run.method != "filter" or epochs is None:
+        return None
+    told = number(own.get("look_epochs")) if isinstance(own, dict) else None
+    return max(1, epochs // 2) if told is None else told
 
 
 def attack_names(facts: Facts) -> list[str]:
@@ -124,13 +125,39 @@ def attack_names(facts: Facts) -> list[str]:
 
 
 def pairs_line(facts: Facts) -> dict[str, Any]:
-    """Training pairs, planted ones among them, and their share; None where it is not known."""
-    starts = [line for run in facts.runs for line in run.events("start")]
+    """Training pairs, planted ones among them, and their share; None where it is not known. scratch: every model was
+    trained from scratch.
+
+    Without a manifest, the attacks were planted in other pairs than these, as CleanCLIP's are.
+    """
+    poisoned = [run for run in facts.runs if facts.manifest is not None and run.method != "cleanclip"]
+    starts = [line for run in poisoned for line in run.events("start")]
     pairs = number(starts[0].get("pairs")) if starts else None
     totals = {a.name: a.planted for run in facts.runs for a in run.attacks if a.planted is not None}
     planted = len(facts.manifest) if facts.manifest is not None else sum(totals.values()) or None
     share = planted / pairs if planted and pairs else None
-    return {"pairs": pairs, "planted": planted, "share": share}
+    models = [model for run in facts.runs if isinstance(model := run.config.get("model"), dict)]
+    return {
+        "pairs": pairs,
+        "planted": planted,
+        "share": share,
+        "own": facts.manifest is not None,
+        "scratch": not any(model.get("weights") for model in models),
+    }
+
+
+def _price(facts: Facts) -> list[str]:
+    """What the defences cost in clean accuracy, a sentence."""
+    tops = [(run, number(_zero_shot(run).get("top1"))) for run in facts.runs]
+    base = next((top for run, top in tops if run is facts.baseline), None)
+    defended = [(run, top) for run, top in tops if run is not facts.baseline and top is not None]
+    if facts.baseline is None or not base or not defended:
+        return []
+    (first, top), *rest = defended
+    calls = [f"{first.name} gets {percent(top)} right at its first guess", *(f"{r.name} {percent(t)}" for r, t in rest)]
+    cost = ": that is what the defence costs" if all(top < base for _, top in defended) else ""
+    together = " and ".join([", ".join(calls), f"{facts.baseline.name} {percent(base)}"])
+    return [f"On clean test pictures, {together}{cost}."]
 
 
 def _main_attack(facts: Facts) -> str | None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from safeclip.config import METHOD_NAMES
 from safeclip.report.facts import Facts, Run
-from safeclip.report.story import attack_names
+from safeclip.report.story import attack_names, final_epochs, looking
 from safeclip.report.words import (
     KINDS,
     attack_name,
@@ -31,6 +32,7 @@ _SETTINGS = [
     "data.split",
     "data.eval_split",
     "model.name",
+    "model.weights",
     "model.precision",
     "optim.batch_size",
     "optim.rate",
@@ -43,13 +45,24 @@ _SETTINGS = [
     "safeclip.veto",
     "safeclip.scoring",
     "safeclip.order",
+    "roclip.every",
+    "roclip.first",
+    "roclip.pool_share",
+    "roclip.pool_size",
+    "cleanclip.unimodal_weight",
+    "filter.detector",
+    "filter.share",
+    "filter.look_epochs",
+    "filter.k",
+    "filter.reference",
 ]
 
 
 def results(facts: Facts) -> list[dict[str, Any]]:
     """A row a measure: {label, about, cells: [{value, small}]}, a cell a model."""
     runs = facts.runs
-    rows = [_row("Training epochs", "warm-up counted", [(count(run.config.get("epochs")), "") for run in runs])]
+    warm = "warm-up counted" if any(run.method == "safeclip" for run in runs) else ""
+    rows = [_row("Training epochs", warm, [(count(run.config.get("epochs")), _spent(run)) for run in runs])]
     zero = [z if isinstance(z := run.metrics.get("zero_shot"), dict) else {} for run in runs]
     first = next((z for z in zero if z), None)
     if first:
@@ -84,7 +97,9 @@ def results(facts: Facts) -> list[dict[str, Any]]:
             for a in mine
         ]
         if any(value != "no split" for value, _ in inside):
-            rows.append(_row("planted pairs in the last safe set", "", inside, sub=True))
+            kept = [run.method for run, (value, _) in zip(runs, inside, strict=True) if value != "no split"]
+            filtered = "a filter's: pairs kept" if "filter" in kept else ""
+            rows.append(_row("planted pairs in the last safe set", filtered, inside, sub=True))
     rows.append(_row("Training time", "", [(duration(_seconds(facts, run)), _speed(run)) for run in runs]))
     return rows
 
@@ -125,6 +140,14 @@ def _seconds(facts: Facts, run: Run) -> float | None:
     return number(found[0]) if found else run.seconds
 
 
+def _spent(run: Run) -> str:
+    """What a run's epochs went into, where it is not all for the model that is evaluated."""
+    looked, final = looking(run), final_epochs(run)
+    if looked is not None and final is not None:
+        return f"{count(looked)} to look, {count(final)} to learn"
+    return "on trusted pairs, from given weights" if run.method == "cleanclip" else ""
+
+
 def _speed(run: Run) -> str:
     epochs = run.events("epoch")
     pairs, seconds = sum(number(e.get("pairs")) or 0 for e in epochs), run.seconds
@@ -132,7 +155,8 @@ def _speed(run: Run) -> str:
 
 
 def _setting(run: Run, name: str) -> str:
-    if name.startswith("safeclip.") and run.method != "safeclip":
+    own = name.partition(".")[0]
+    if own in METHOD_NAMES and run.method != own:
         return "–"
     value: Any = run.config
     for key in name.split("."):
@@ -141,6 +165,8 @@ def _setting(run: Run, name: str) -> str:
         value = ", ".join(map(str, value)) or "none"
     if name == "method":
         value = model_name(value)
+    if name == "model.weights" and isinstance(value, str):
+        value = value.replace("\\", "/").rsplit("/", 1)[-1]
     if name == "data.spec" and isinstance(value, str):  # a page names no folders of the machine it was made on
         form, colon, file = value.partition(":")
         value = form + colon + file.rsplit("/", 1)[-1] if colon else value.rsplit("/", 1)[-1]

@@ -15,7 +15,24 @@ from typing import Any
 LIMIT = 600
 """Characters of one text on the page, the page's own sentences included."""
 _NBSP = "\u00a0"
-_MODELS = {"clip": "plain CLIP", "safeclip": "SafeCLIP", "roclip": "RoCLIP", "cleanclip": "CleanCLIP"}
+_MODELS = {
+    "clip": "plain CLIP",
+    "safeclip": "SafeCLIP",
+    "roclip": "RoCLIP",
+    "cleanclip": "CleanCLIP",
+    "filter": "filtered CLIP",
+}
+PAPERS = {
+    "safeclip": "SafeCLIP: Yang, Gao, Mirzasoleiman, “Better Safe than Sorry: Pre-training CLIP against Targeted Data "
+    "Poisoning and Backdoor Attacks”, ICML 2024",
+    "roclip": "RoCLIP: Yang, Mirzasoleiman, “Robust Contrastive Language-Image Pre-training against Data Poisoning and "
+    "Backdoor Attacks”, NeurIPS 2023",
+    "cleanclip": "CleanCLIP: Bansal et al., “CleanCLIP: Mitigating Data Poisoning Attacks in Multimodal Contrastive "
+    "Learning”, ICCV 2023",
+    "filter": "filtered CLIP: Huang et al., “Detecting Backdoor Samples in Contrastive Language Image Pretraining”, "
+    "ICLR 2025",
+}
+"""Where each method was published."""
 _ATTACKS = {
     "targeted": "Targeted poisoning",
     "targeted-templates": "Targeted poisoning, template captions",
@@ -97,6 +114,17 @@ def small_percent(value: Any) -> str:
     """`percent`, with two digits more where one would round the share to nothing: 0.050 %."""
     share = number(value)
     return percent(value, 3 if share is not None and 0 < share < 0.001 else 1)
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points of per cent, with its sign: `−5.1 points`.
+
+    >>> points(-0.0512), points(0.0), points(0.003)
+    ('−5.1\\xa0points', '±0.0\\xa0points', '+0.3\\xa0points')
+    """
+    value = round(100 * difference, 1)
+    sign = "±" if value == 0 else "−" if value < 0 else "+"
+    return f"{sign}{abs(value):.1f}{_NBSP}points"
 
 
 def interval(ci95: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from safeclip.errors import InputError
 
 
@@ -15,8 +13,8 @@ def require(ok: bool, name: str, value: object, mend: str) -> None:
 
 def number(name: str, value: object, low: float, high: float) -> None:
     """A finite number within low..high."""
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    require(ok and low <= value <= high, name, value, f"give a number from {low:g} to {high:g}")  # type: ignore[operator]
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high  # NaN is in no range
+    require(ok, name, value, f"give a number from {low:g} to {high:g}")
 
 
 def whole(name: str, value: object, low: int, high: int) -> None:

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -199,8 +200,10 @@ def mat_variable(path: str, name: str) -> np.ndarray:
 
 
 def read_file(path: str) -> bytes:
-    """The file's bytes. Raises InputError."""
+    """The bytes of a regular file: others, such as devices, may never end. Raises InputError."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise _unreadable(path, "not a file")
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:

@@ -120,11 +120,16 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
 
 def _to_mark(stack: list[Any]) -> list[Any]:
     """What lies above the topmost mark, taken off the stack with it."""
-    at = max(i for i, value in enumerate(stack) if value is _MARK)
+    at = len(stack) - 1
+    while stack[at] is not _MARK:  # from the top, or a file of many marks takes forever
+        at -= 1
     items = stack[at + 1 :]
     del stack[at:]
     return items
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
+    """Keys are plain: the hash of a tuple of tuples of one tuple twice takes forever."""
+    if not all(isinstance(key, (str, bytes, int)) for key in items[::2]):
+        raise ValueError("holds a dict whose keys are no plain values")
     return dict(zip(items[::2], items[1::2], strict=True))
