@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from safeclip.bench.spec_file import published
 from safeclip.errors import InputError
 from safeclip.presets import preset
 from tests.bench.made import BADNETS, CLEANCLIP, TARGETED, spec
+from tests.data.made import jpeg, write
 
 
 def ids(**changes: Any) -> dict[str, str]:
@@ -115,6 +117,19 @@ def test_a_setting_that_came_later_counts_at_its_default() -> None:
 def test_what_cannot_be_run_is_known_before_anything_is(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says.replace("(", r"\(")):
         grid(spec(**changes))
+
+
+def test_data_whose_splits_are_one_is_refused(tmp_path: Path) -> None:
+    """A table without splits is taken whole, whatever the split: all would be trained, trusted and evaluated on."""
+    rows = [f"p{i}.jpg,a cat {i},cat" for i in range(40)]
+    whole = write(tmp_path / "whole.csv", "\n".join(["image,caption,class", *rows]))
+    for i in range(40):
+        write(tmp_path / f"p{i}.jpg", jpeg(i))
+    with pytest.raises(InputError, match=r"whole\.csv: 'test' holds the pictures of 'train'; give data with splits"):
+        grid(spec(data={"spec": str(whole)}))
+    split = [f"{row},{'train' if i < 30 else 'test'}" for i, row in enumerate(rows)]
+    parts = write(tmp_path / "parts.csv", "\n".join(["image,caption,class,split", *split]))
+    assert len(grid(spec(data={"spec": str(parts)}))) == 4
 
 
 def test_only_some_bring_plain_clip_and_what_they_start_from() -> None:

@@ -14,23 +14,13 @@ from typing import Literal
 
 import numpy as np
 
+from safeclip.attacks.classes import some_of
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.attacks.mentions import Mentions, corpus
 from safeclip.attacks.trigger import Trigger
 from safeclip.attacks.victims import choose_victims, order
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
-
-TEMPLATES = (
-    "a photo of a {}.",
-    "a picture of a {}",
-    "an image of the {}",
-    "{}",
-    "this is a {}",
-    "one {}",
-    "a small {}",
-    "the {}",
-)
 
 
 def plan_backdoor(
@@ -98,7 +88,7 @@ def _names(source: Source, target_class: str | None, class_names: Sequence[str] 
     if target_class is not None and target_class not in names:
         if names and source.class_names:
             raise InputError(
-                f"target_class = {target_class!r}: no class of {source.name}; its classes are {_some(names)}"
+                f"target_class = {target_class!r}: no class of {source.name}; its classes are {some_of(names)}"
             )
         names.append(target_class)
     if not names:
@@ -173,7 +163,3 @@ def _draw_class(
         if counts[label] >= enough:
             return str(names[label])
     raise InputError(f"{attack}: no caption of {data} names any of its classes; give target_class and templates")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

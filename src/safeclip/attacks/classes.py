@@ -27,7 +27,7 @@ class Classed:
         wanted = [name for name in given if name is not None]
         unknown = [name for name in wanted if own and name not in own]
         if unknown:
-            raise InputError(f"{attack}: {source.name} has no class {unknown[0]!r}; its classes are {_some(own)}")
+            raise InputError(f"{attack}: {source.name} has no class {unknown[0]!r}; its classes are {some_of(own)}")
         if not own and not wanted:
             raise InputError(f"{attack}: {source.name} has no classes; name those that the attack is about")
         self.source, self.attack = source, attack
@@ -73,5 +73,6 @@ def how_many(count: int | None, share: float | None, among: int, whose: str) -> 
     return count
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """The first of them, for an error's one line."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -24,12 +24,13 @@ VALUE_BYTES = 64
 
 def read_rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
     """A dict a row. Raises InputError where the rows are more than MAX_BYTES, pyarrow's errors on a damaged file."""
-    plain = pq.ParquetFile(path)
-    meta, leaves = plain.metadata, [plain.schema.column(i) for i in range(len(plain.schema))]
+    meta = pq.read_metadata(path)
     parts = [meta.row_group(g).column(c) for g in range(meta.num_row_groups) for c in range(meta.num_columns)]
     _check(sum(part.total_uncompressed_size + VALUE_BYTES * part.num_values for part in parts))
+    leaves = [meta.schema.column(i) for i in range(meta.num_columns)]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    table = pq.ParquetFile(path, read_dictionary=texts).read(columns=columns)
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read(columns=columns)
     _check(sum(_own_bytes(chunk) for name in columns for chunk in table.column(name).chunks))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -9,6 +9,7 @@ adds does not make an old result another one, so long as it stands at its defaul
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from safeclip.bench.spec import BASELINE, NO_ATTACK, AttackSpec, MethodSpec, Spe
 from safeclip.bench.spec_file import bare, without_folders
 from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override, to_dict
 from safeclip.data.pairs import Source
+from safeclip.data.same import same_pictures
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 from safeclip.presets import preset
@@ -93,7 +95,7 @@ def grid(spec: Spec) -> list[Cell]:
     for attack in (attack for group in spec.attacks for attack in group if attack.name != NO_ATTACK):
         _check_params(attack)
     configs = {method.title: _config(spec, method) for method in spec.every_method()}
-    seen: dict[DataConfig, list[Any]] = {}
+    seen: dict[DataConfig, Source] = {}
     data = {title: _data(config.data, spec.data.split, seen) for title, config in configs.items()}
     cells: list[Cell] = []
     for seed in spec.seeds:
@@ -153,15 +155,22 @@ def _settings(config: RunConfig, start: Cell | None) -> dict[str, Any]:
     return {k: v for k, v in settings.items() if k not in unseen and not (sections and k.startswith(sections))}
 
 
-def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, list[Any]]) -> dict[str, Any]:
-    """Name of the data, and marks of what its splits hold. seen: marks of splits that were opened before."""
+def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> dict[str, Any]:
+    """Name of the data, and marks of what its splits hold. seen: splits that were opened before.
+
+    Raises InputError where two of them hold the same pictures, as those of data without splits do.
+    """
     marks: dict[str, Any] = {"data.name": without_folders(data.spec)}
+    held: dict[str, Source] = {}
     for use, split in (("poisoned", poisoned), ("trained", data.split), ("evaluated", data.eval_split)):
         part = replace(data, split=split)
         if part not in seen:
-            source = open_pairs(part)
-            seen[part] = [split, len(source), source.fingerprint]
-        marks[f"data.{use}"] = seen[part]
+            seen[part] = open_pairs(part)
+        held[split] = source = seen[part]
+        marks[f"data.{use}"] = [split, len(source), source.fingerprint]
+    for one, other in itertools.combinations(held, 2):
+        if same_pictures(held[one], held[other]):
+            raise InputError(f"data {data.spec}: {other!r} holds the pictures of {one!r}; give data with splits")
     return marks
 
 

@@ -50,6 +50,8 @@ class DataSpec:
     def __post_init__(self) -> None:
         _check(bool(self.spec), "data.spec", self.spec, "name the data, as in parquet:pairs.parquet")
         _check(self.split != self.eval_split, "data.eval_split", self.eval_split, "give another split than data.split")
+        for name, split in (("data.split", self.split), ("data.eval_split", self.eval_split)):
+            _check(split != "all", name, split, "all holds the pictures of the others; give one split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,7 @@ class Spec:
         _once("attacks", [group_title(group) for group in self.attacks])
         _once("methods", [method.title for method in self.methods])
         for method in self.methods:
-            apart = method.train_on not in (self.data.split, self.data.eval_split)
+            apart = method.train_on not in (self.data.split, self.data.eval_split, "all")
             mend = "trusted pairs lie in a split that is neither poisoned nor evaluated on"
             _check(apart, "methods.train_on", method.train_on, mend)
         self.every_method()

@@ -13,7 +13,8 @@ import numpy as np
 
 from safeclip.data.draws import shuffled
 from safeclip.data.held_out import drawn, val_count
-from safeclip.data.pairs import BadPair, NoSuchSplit, Source
+from safeclip.data.pairs import NoSuchSplit, Source
+from safeclip.data.same import same_pictures
 from safeclip.errors import InputError
 from safeclip.evaluate import Reads, read_pairs
 from safeclip.evaluate.probe import Embedded
@@ -44,7 +45,7 @@ def probe_splits(open_split: Callable[[str], Source], test: Source, test_split: 
         raise InputError(f"--probe: has nothing to train on; {error}") from None
     if not train.class_names:
         raise InputError(f"--probe: {train.name} has no classes; give data with a class column, or class folders")
-    if _same(train, test):
+    if same_pictures(train, test):
         raise InputError(f"--probe: {train.name} has no splits, so it would test on what it trains on; give it splits")
     for name in VAL_SPLITS:
         if name != test_split:
@@ -83,20 +84,3 @@ def _embedded(embedder: Embeds, reader: Reads, place: dict[str, int], limit: int
     labels_N = np.array([own[reader.source.label(uid)] for uid in uids_N.tolist()], np.int64)
     known_N = labels_N >= 0
     return Embedded(image_ND.numpy()[known_N], labels_N[known_N])
-
-
-def _same(one: Source, other: Source) -> bool:
-    """Whether they hold the same pictures, judged by 16 spread over them."""
-    if len(one) != len(other):
-        return False
-    uids = np.linspace(0, len(one) - 1, min(16, len(one)), dtype=np.int64).tolist()
-    return all(one.label(uid) == other.label(uid) and _picture(one, uid) == _picture(other, uid) for uid in uids)
-
-
-def _picture(source: Source, uid: int) -> bytes | str:
-    """The picture's bytes, or why there are none."""
-    try:
-        image = source[uid].image
-    except BadPair as bad:
-        return str(bad)
-    return image.tobytes() if isinstance(image, np.ndarray) else image
