@@ -66,9 +66,9 @@ def test_a_test_split_that_is_not_there_is_said_before_training(table, tmp_path,
 
 def test_poison_reads_the_columns_it_is_told(table, tmp_path, capsys):
     out = tmp_path / "m.parquet"
-    attack = ["--attack", "badnets", "--count", "5", "--target-class", "picture"]
+    attack = ["--attack", "badnets", "--param", "count=5", "--param", "target_class=picture"]
     assert main(["poison", "--data", str(table), "--out", str(out), *attack, *COLUMNS]) == 2
     assert "badnets" in capsys.readouterr().err  # every caption names the class, so no pair is left to poison
-    attack[-1] = "number 7"
+    attack[-1] = "target_class=number 7"
     assert main(["poison", "--data", str(table), "--out", str(out), *attack, *COLUMNS]) == 0
     assert out.is_file()
