@@ -89,15 +89,15 @@ def _read(file: Path) -> Table | None:
 
 
 def _shares(row: Row, table: Table) -> list[str]:
-    return [_share(row.cells[method], row) for method in table.methods]
+    return [_share(row.cells[method], table.spec.seeds) for method in table.methods]
 
 
-def _share(pooled: Pooled | None, row: Row) -> str:
+def _share(pooled: Pooled | None, wanted: tuple[int, ...]) -> str:
     """`3 of 48 (2.1 to 16.8 %; base 1.0 %)`: few pictures as a count with Wilson's interval, many as a share with the
-    range over the seeds where there are several. Which seeds, where these are fewer than the row's."""
+    range over the seeds where there are several. Which seeds, where these are not all that are wanted."""
     if pooled is None or not pooled.n:
         return "–"
-    only = "" if pooled.seeds == row.took else f", {seeds(pooled.seeds)}"
+    only = "" if pooled.seeds == wanted else f", {seeds(pooled.seeds)}"
     share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= 100 else percent(pooled.k / pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
     wide = pooled.n > 100 and len(pooled.rates) > 1
