@@ -11,7 +11,7 @@ import torch
 from safeclip.config import DataConfig
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_pairs
 from safeclip.model import precision
 from safeclip.model.build import architectures
 from safeclip.run import machine
@@ -73,14 +73,7 @@ def _data_lines(data: DataConfig, found: dict[str, Any]) -> list[str]:
 
 
 def _look_through(data: DataConfig) -> dict[str, Any]:
-    source = open_source(
-        data.spec,
-        split=data.split,
-        image_column=data.image_column,
-        caption_column=data.caption_column,
-        class_column=data.class_column,
-        image_root=data.image_root,
-    )
+    source = open_pairs(data)
     reader = Reader(source, data)
     sides, captions, reasons, example = [], [], [], ""
     uids = np.unique(np.linspace(0, len(source) - 1, min(SAMPLE, len(source))).astype(np.int64)).tolist()

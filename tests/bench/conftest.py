@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from safeclip.bench import grid
+from safeclip.data import sources
 from safeclip.data.sources import open_source
 
 _OPEN = functools.cache(open_source)
@@ -14,4 +14,4 @@ _OPEN = functools.cache(open_source)
 
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid, "open_source", _OPEN)
+    monkeypatch.setattr(sources, "open_source", _OPEN)

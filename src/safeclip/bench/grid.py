@@ -21,7 +21,7 @@ from safeclip.bench.spec_file import bare, without_folders
 from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override, to_dict
 from safeclip.data.pairs import Source
 from safeclip.data.same import same_pictures
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_pairs
 from safeclip.errors import InputError
 from safeclip.presets import preset
 
@@ -172,18 +172,6 @@ def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> di
         if same_pictures(held[one], held[other]):
             raise InputError(f"data {data.spec}: {other!r} holds the pictures of {one!r}; give data with splits")
     return marks
-
-
-def open_pairs(data: DataConfig) -> Source:
-    """The pairs that `data` names."""
-    return open_source(
-        data.spec,
-        split=data.split,
-        image_column=data.image_column,
-        caption_column=data.caption_column,
-        class_column=data.class_column,
-        image_root=data.image_root,
-    )
 
 
 def _given(attacks: tuple[AttackSpec, ...]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.config import RunConfig
 from safeclip.data.loader import CLEAN, Inputs, Loader
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_pairs
 from safeclip.errors import InputError, RunError
 from safeclip.methods import build_method
 from safeclip.methods.base import Epoch, State, Tools
@@ -73,14 +73,7 @@ class _Trainer:
     def __init__(self, config: RunConfig, run: RunDir, manifest: Manifest | None, device: torch.device, quiet: bool):
         self.config, self.run, self.manifest, self.device, self.quiet = config, run, manifest, device, quiet
         data = config.data
-        source = open_source(
-            data.spec,
-            split=data.split,
-            image_column=data.image_column,
-            caption_column=data.caption_column,
-            class_column=data.class_column,
-            image_root=data.image_root,
-        )
+        source = open_pairs(data)
         if len(source) < config.optim.batch_size:
             raise InputError(
                 f"optim.batch_size = {config.optim.batch_size}: "

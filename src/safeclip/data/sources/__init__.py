@@ -18,10 +18,11 @@ import importlib
 import os
 import re
 
+from safeclip.config import DataConfig
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 
-__all__ = ["FORMATS", "open_source"]
+__all__ = ["FORMATS", "open_pairs", "open_source"]
 
 # format -> (module, function), imported when it is asked for
 _OPENERS = {
@@ -38,6 +39,18 @@ _OPENERS = {
 }
 FORMATS = (*_OPENERS, "emoji")
 _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".tar": "wds"}
+
+
+def open_pairs(data: DataConfig, split: str | None = None) -> Source:
+    """The pairs that `data` names; of another split where one is given. Raises InputError."""
+    return open_source(
+        data.spec,
+        split=split or data.split,
+        image_column=data.image_column,
+        caption_column=data.caption_column,
+        class_column=data.class_column,
+        image_root=data.image_root,
+    )
 
 
 def open_source(
