@@ -209,9 +209,11 @@ class SafeclipConfig:
     risk: tuple[str, ...] = ("cosine",)
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
-    """Signals that keep a pair out of every safe set. The paper has none; ours: ("copies",)."""
+    """Signals that keep a pair out of every safe set. The paper has none; ours: ("copies", "patterns")."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
+    pattern_deviations: float = 8.0
+    """Median absolute deviations above the median from which `patterns` vetoes what a picture shares with others."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
@@ -252,8 +254,10 @@ class SafeclipConfig:
             self.risk,
             f"choose among {', '.join(SIGNALS)}",
         )
-        _check(set(self.veto) <= {"copies"}, "safeclip.veto", self.veto, "choose among copies")
+        _check(set(self.veto) <= {"copies", "patterns"}, "safeclip.veto", self.veto, "choose among copies, patterns")
         _check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
+        deviations = self.pattern_deviations
+        _check(deviations > 0, "safeclip.pattern_deviations", deviations, "give a positive number")
         _check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         _check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")
         _check(self.scoring in ("fresh", "running"), "safeclip.scoring", self.scoring, "give fresh or running")

@@ -35,6 +35,7 @@ class Data:
         self.hashes = np.random.default_rng(seed).integers(1, 2**63, pairs, np.uint64)
         if copied:
             self.hashes[-copied:] = self.hashes[-1]
+        self.thumbnails = np.random.default_rng(seed).integers(0, 256, (pairs, 32, 32, 3), np.uint8)
         self.usable = np.ones(pairs, bool)
         self.records: list[dict[str, Any]] = []
         self.columns: list[dict[str, np.ndarray]] = []
@@ -49,6 +50,7 @@ class Data:
             usable=self.usable,
             embed=self.embeddings,
             hashes=lambda: self.hashes,
+            thumbnails=lambda uids: self.thumbnails[uids],
             restart=self._restart,
             record_split=self._record,
             note=self.notes.append,

@@ -149,6 +149,21 @@ def test_the_safe_set_is_the_least_risky_allowed_pairs_of_a_growing_share(
         assert record["epoch"] == 3 + t
 
 
+def test_pictures_that_share_a_pattern_never_enter_also_after_a_resume() -> None:
+    data = Data(200)
+    data.thumbnails[5:20, -14:, -14:] = data.thumbnails[5, -14:, -14:]
+    data.usable[7] = False
+    method, cfg = method_for(data, **{"safeclip.veto": ["patterns"]})
+    list(drive(method, cfg, data))
+    planted = [uid for uid in range(5, 20) if uid != 7]
+    for record, columns in zip(data.records, data.columns, strict=True):
+        assert record["vetoed"] == len(planted)
+        assert not columns["safe"][np.isin(columns["uid"], planted)].any()
+    again, _ = method_for(data, **{"safeclip.veto": ["patterns"]})
+    again.load_state_dict(method.state_dict())
+    assert np.flatnonzero(again.patterned).tolist() == planted
+
+
 def test_captions_that_look_alike_are_asked_for_their_pictures() -> None:
     """`caption_neighbours` is the neighbour agreement with pictures and captions in each other's place."""
     data = Data(PAIRS_N, copied=4)

@@ -26,6 +26,7 @@ from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.neighbours import neighbour_agreement
+from safeclip.signals.patterns import outlying, shared_pattern
 from safeclip.split import first_share, fit_mixture, risk_of, safest, share_at, upper_posterior
 
 _COMPARING = {"neighbours", "caption_neighbours"}
@@ -45,6 +46,7 @@ class SafeClip:
         self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
         self.safe = np.zeros(pairs, bool)
         self.groups: np.ndarray | None = None
+        self.patterned: np.ndarray | None = None
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
         self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if own.scoring == "running" else None
@@ -106,6 +108,11 @@ class SafeClip:
         allowed = np.ones(len(usable), bool)
         if "copies" in own.veto:
             allowed = occurrences(self.groups[usable]) <= own.copies_allowed
+        if "patterns" in own.veto:
+            if self.patterned is None:
+                self.patterned = np.zeros(self.pairs, bool)
+                self.patterned[usable] = outlying(shared_pattern(tools.thumbnails(usable)), own.pattern_deviations)
+            allowed &= ~self.patterned[usable]
         risk = risk_of({name: signals[name] for name in own.risk})
         clamped = False
         if self.share_first is None:
@@ -158,6 +165,8 @@ class SafeClip:
         state = State({"safe": torch.from_numpy(self.safe)}, {"share_first": self.share_first, "steps": self.steps})
         if self.groups is not None:
             state.tensors["groups"] = torch.from_numpy(self.groups)
+        if self.patterned is not None:
+            state.tensors["patterned"] = torch.from_numpy(self.patterned)
         parts: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
             parts["running"] = self.running
@@ -168,6 +177,7 @@ class SafeClip:
     def load_state_dict(self, state: State) -> None:
         self.safe = state.tensors["safe"].numpy().astype(bool)
         self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
+        self.patterned = state.tensors["patterned"].numpy().astype(bool) if "patterned" in state.tensors else None
         self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])
         for name, pool in self.pools.items():
             pool.load_state_dict(_under(state.tensors, f"pool.{name}."))

@@ -189,6 +189,7 @@ class _Trainer:
                 self.reader, self.embedder, self.bad, every_caption, lambda i, n: bar.at(done, f"{where} {i}/{n}")
             ),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
+            thumbnails=lambda uids: scoring.thumbnails_of(self.reader, self.bad, uids),
             restart=self._restart,
             record_split=self._record_split,
             note=lambda text: self.log.add({"event": "note", "epoch": self.epoch, "text": text}),

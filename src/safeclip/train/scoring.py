@@ -17,6 +17,7 @@ from safeclip.data.read import Reader
 from safeclip.methods.base import Embeddings
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
+from safeclip.signals.patterns import SIDE, thumbnails
 from safeclip.train.bad_pairs import BadPairs
 
 _EMBED_AT_ONCE, _HASH_AT_ONCE = 512, 1024
@@ -58,6 +59,16 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
         kept, pictures, _ = _read(reader, uids[start : start + _HASH_AT_ONCE], bad)
         hashes[kept] = perceptual_hashes(pictures)
     return hashes
+
+
+def thumbnails_of(reader: Reader, bad: BadPairs, uids: np.ndarray) -> np.ndarray:
+    """Small pictures of these pairs, uint8 (N, SIDE, SIDE, 3); black where a pair cannot be read."""
+    small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
+    for start in range(0, len(uids), _HASH_AT_ONCE):
+        some = uids[start : start + _HASH_AT_ONCE]
+        kept, pictures, _ = _read(reader, some, bad)
+        small[start + np.flatnonzero(np.isin(some, kept))] = thumbnails(pictures)
+    return small
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:
