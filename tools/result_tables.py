@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results: written by tools/result_tables.py -->", "<!-- end of results -->"
 DATA = {"bench-emoji.json": "embedded emoji, 32 px", "bench-rsicd.json": "RSICD, 64 px"}
 THREATS = "bench-threats.json"
+SURROGATE = "bench-surrogate.json"
+"""The attack that needs a model of its own, measured on the same data."""
 
 
 def main() -> None:
@@ -66,6 +68,16 @@ def threats(folder: Path) -> str:
     if table is None:
         return "Not measured yet."
     head = ["attack", "source", "what it changes", "planted", *map(model_name, table.methods)]
+    rows = _threat_rows(table)
+    if alone := _read(folder / SURROGATE):
+        if alone.methods != table.methods:
+            raise ValueError(f"{SURROGATE} has the methods {alone.methods}, {THREATS} has {table.methods}")
+        rows += _threat_rows(alone)
+    rows.append(["clean top-1", "", "", "", *(_clean(table, method) for method in table.methods)])
+    return f"{_markdown(head, rows)}\n\n{_note(table, THREATS)}"
+
+
+def _threat_rows(table: Table) -> list[list[str]]:
     names = {attack.title: attack.name for group in table.spec.attacks for attack in group}
     rows = []
     for row in table.rows:
@@ -74,8 +86,7 @@ def threats(folder: Path) -> str:
             continue  # not run yet
         cells = _shares(row, table) if row.took else [did_not_plant(row), *["–"] * (len(table.methods) - 1)]
         rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), *cells])
-    rows.append(["clean top-1", "", "", "", *(_clean(table, method) for method in table.methods)])
-    return f"{_markdown(head, rows)}\n\n{_note(table, THREATS)}"
+    return rows
 
 
 def _read(file: Path) -> Table | None:

@@ -108,7 +108,8 @@ def _small_views() -> ViewsConfig:
 
 def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
     """A large first share and slow growth, made safe by further signals: neighbour agreement in the risk, and vetoes on
-    copies and on patterns that pictures share place for place. Scores come from the training steps, so that no epoch needs a pass of its own.
+    copies and on patterns that pictures share place for place. Scores come from the training steps, so that no epoch
+    needs a pass of its own.
 
     It needs `optim.unimodal_rate` well below `optim.rate`: at the same rate, the unimodal steps undo what the CLIP
     steps learn (bench/results/emoji-val.json), and less of the evidence that the split lives on is left.

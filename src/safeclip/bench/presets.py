@@ -46,7 +46,7 @@ _OTHERS = (
     AttackSpec(name="near-copies", params={"captions_each": 16}),
     AttackSpec(name="toxic-text"),
     AttackSpec(name="targeted-scene"),
-    AttackSpec(name="targeted-templates"),
+    AttackSpec(name="targeted-templates", params={"captions_each": 24}),
     AttackSpec(name="class-swap", params={"share": 1.0, "from_class": "spouting whale", "target_class": "bread"}),
     AttackSpec(name="text-word", params={"share": 1.0, "target_class": "grapes"}),
     AttackSpec(name="text-sentence", params={"share": 1.0, "target_class": "soccer ball"}),

@@ -46,7 +46,7 @@ class SafeClip:
         self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
         self.safe = np.zeros(pairs, bool)
         self.groups: np.ndarray | None = None
-        self.patterned: np.ndarray | None = None
+        self.pattern: np.ndarray | None = None
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
         self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if own.scoring == "running" else None
@@ -109,10 +109,10 @@ class SafeClip:
         if "copies" in own.veto:
             allowed = occurrences(self.groups[usable]) <= own.copies_allowed
         if "patterns" in own.veto:
-            if self.patterned is None:
-                self.patterned = np.zeros(self.pairs, bool)
-                self.patterned[usable] = outlying(shared_pattern(tools.thumbnails(usable)), own.pattern_deviations)
-            allowed &= ~self.patterned[usable]
+            if self.pattern is None:
+                self.pattern = np.zeros(self.pairs, np.float32)
+                self.pattern[usable] = shared_pattern(tools.thumbnails(usable))
+            allowed &= ~outlying(self.pattern[usable], own.pattern_deviations)
         risk = risk_of({name: signals[name] for name in own.risk})
         clamped = False
         if self.share_first is None:
@@ -149,6 +149,8 @@ class SafeClip:
         columns |= {"risk": risk.astype(np.float32)} | {
             k: v.astype(np.float32) for k, v in signals.items() if k != "cosine"
         }
+        if self.pattern is not None:
+            columns["pattern"] = self.pattern[usable]
         tools.record_split(record, columns)
 
     def _phase_steps(self, pairs: int, allowed: int) -> dict[str, int]:
@@ -165,8 +167,8 @@ class SafeClip:
         state = State({"safe": torch.from_numpy(self.safe)}, {"share_first": self.share_first, "steps": self.steps})
         if self.groups is not None:
             state.tensors["groups"] = torch.from_numpy(self.groups)
-        if self.patterned is not None:
-            state.tensors["patterned"] = torch.from_numpy(self.patterned)
+        if self.pattern is not None:
+            state.tensors["pattern"] = torch.from_numpy(self.pattern)
         parts: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
             parts["running"] = self.running
@@ -177,7 +179,7 @@ class SafeClip:
     def load_state_dict(self, state: State) -> None:
         self.safe = state.tensors["safe"].numpy().astype(bool)
         self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
-        self.patterned = state.tensors["patterned"].numpy().astype(bool) if "patterned" in state.tensors else None
+        self.pattern = state.tensors["pattern"].numpy() if "pattern" in state.tensors else None
         self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])
         for name, pool in self.pools.items():
             pool.load_state_dict(_under(state.tensors, f"pool.{name}."))
