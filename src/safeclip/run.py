@@ -81,13 +81,17 @@ class RunDir:
 
 
 def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """One row a pair: uid int64, similarity float32, p_safe float32, safe bool, and any further signal."""
+    """One row a pair: uid int64, similarity float32, p_safe float32, safe bool, and any further signal.
+
+    On disk uids are their differences and masks are bits; the columns are written in row groups, without a copy.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    pq.write_table(pa.table(columns), beside, compression="zstd")
+    smallest = {"use_dictionary": False, "column_encoding": {"uid": "DELTA_BINARY_PACKED"}}
+    pq.write_table(pa.table(columns), beside, compression="zstd", **smallest)
     os.replace(beside, path)
 
 

@@ -148,4 +148,4 @@ def test_a_method_restored_goes_on_as_the_one_saved(after: int) -> None:
     seen = len(one.records)
     assert plans(drive(method, cfg, one, first=after + 1)) == plans(drive(restored, cfg, other, first=after + 1))
     assert one.records[seen:] == other.records
-    assert torch.equal(method.state_dict().tensors["kept"], restored.state_dict().tensors["kept"])
+    assert torch.equal(method.state_dict().tensors["kept_bits"], restored.state_dict().tensors["kept_bits"])

@@ -29,6 +29,7 @@ from safeclip.signals.kdist import kdist
 from safeclip.signals.lid import lid
 from safeclip.signals.neighbours import neighbour_agreement
 from safeclip.signals.slof import slof
+from safeclip.split import pack, unpack
 
 OUTLIERS: dict[str, Callable[..., np.ndarray]] = {"kdist": kdist, "slof": slof, "lid": lid, "dao": dao}
 """Detectors that read the image embeddings alone."""
@@ -60,10 +61,10 @@ class Filter:
         """The filter looks at clean embeddings alone."""
 
     def state_dict(self) -> State:
-        return State({"kept": torch.from_numpy(self.kept)})
+        return State({"kept_bits": torch.from_numpy(pack(self.kept))})
 
     def load_state_dict(self, state: State) -> None:
-        self.kept = state.tensors["kept"].numpy().astype(bool)
+        self.kept = unpack(state.tensors["kept_bits"].numpy(), len(self.kept))
 
     def _drop(self, epoch: int, scores: Embeddings, tools: Tools) -> None:
         """Renew `kept` from the embeddings of the model as it stands."""

@@ -27,7 +27,7 @@ from safeclip.objective import unimodal_loss
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.neighbours import neighbour_agreement
 from safeclip.signals.patterns import outlying, shared_pattern
-from safeclip.split import first_share, fit_mixture, risk_of, safest, share_at, upper_posterior
+from safeclip.split import first_share, fit_mixture, pack, parts, risk_of, safest, share_at, unpack, upper_posterior
 
 _COMPARING = {"neighbours", "caption_neighbours"}
 """Signals that compare pairs with one another, and so need their embeddings: how well the captions of the nearest
@@ -123,14 +123,15 @@ class SafeClip:
                 if clamped:
                     tools.note(f"first safe share clamped to {self.share_first:.3f} (safeclip.share_min..share_max)")
         share = share_at(t, self.share_first, own.growth, own.share_cap)
-        safe = safest(risk, share, allowed)
+        order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
+        safe = safest(order, share, allowed)
         if not self.steps:
             self.steps = self._phase_steps(len(usable), int(allowed.sum()))
         self.safe = np.zeros(self.pairs, bool)
         self.safe[usable[safe]] = True
         record: dict[str, Any] = {
             "epoch": epoch,
-            "cut": float(cosine[safe].min()),
+            "cut": float(cosine.min(where=safe, initial=np.inf)),
             "safe_share": float(safe.mean()),
             "safe_count": int(safe.sum()),
             "means": mixture.means,
@@ -140,15 +141,12 @@ class SafeClip:
             "clamped": clamped,
             "vetoed": int((~allowed).sum()),
         }
-        columns = {
-            "uid": usable,
-            "similarity": cosine,
-            "p_safe": upper_posterior(mixture, cosine).astype(np.float32),
-            "safe": safe,
-        }
-        columns |= {"risk": risk.astype(np.float32)} | {
-            k: v.astype(np.float32) for k, v in signals.items() if k != "cosine"
-        }
+        p_safe = np.empty(len(usable), np.float32)
+        for part in parts(len(usable)):
+            p_safe[part] = upper_posterior(mixture, cosine[part])
+        columns = {"uid": usable, "similarity": cosine, "p_safe": p_safe, "safe": safe}
+        columns["risk"] = risk.astype(np.float32, copy=False)
+        columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
         if self.pattern is not None:
             columns["pattern"] = self.pattern[usable]
         tools.record_split(record, columns)
@@ -164,20 +162,21 @@ class SafeClip:
         return steps
 
     def state_dict(self) -> State:
-        state = State({"safe": torch.from_numpy(self.safe)}, {"share_first": self.share_first, "steps": self.steps})
+        bits = torch.from_numpy(pack(self.safe))
+        state = State({"safe_bits": bits}, {"share_first": self.share_first, "steps": self.steps})
         if self.groups is not None:
             state.tensors["groups"] = torch.from_numpy(self.groups)
         if self.pattern is not None:
             state.tensors["pattern"] = torch.from_numpy(self.pattern)
-        parts: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
+        own: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
-            parts["running"] = self.running
-        for name, part in parts.items():
+            own["running"] = self.running
+        for name, part in own.items():
             state.tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
         return state
 
     def load_state_dict(self, state: State) -> None:
-        self.safe = state.tensors["safe"].numpy().astype(bool)
+        self.safe = unpack(state.tensors["safe_bits"].numpy(), self.pairs)
         self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
         self.pattern = state.tensors["pattern"].numpy() if "pattern" in state.tensors else None
         self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])

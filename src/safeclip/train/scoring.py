@@ -72,13 +72,18 @@ def thumbnails_of(reader: Reader, bad: BadPairs, uids: np.ndarray) -> np.ndarray
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:
-    """How many planted pairs are among the safe ones, in all and by attack; None where nothing is known of any."""
+    """How many planted pairs are among the safe ones, in all and by attack; None where nothing is known of any.
+
+    safe_uids: sorted, so that the few planted ones are looked up among the many.
+    """
     if manifest is None:
         return {"planted_in_safe": None, "planted_total": None}
     by_attack = {}
     for name in sorted({about["name"] for about in manifest.attacks}):
         planted = manifest.uids[manifest.attack_of(manifest.uids) == name]
-        by_attack[name] = [int(np.isin(planted, safe_uids).sum()), len(planted)]
+        place = np.searchsorted(safe_uids, planted)
+        inside = safe_uids[np.minimum(place, len(safe_uids) - 1)] == planted if len(safe_uids) else planted < 0
+        by_attack[name] = [int(inside.sum()), len(planted)]
     return {
         "planted_in_safe": sum(inside for inside, _ in by_attack.values()),
         "planted_total": sum(total for _, total in by_attack.values()),

@@ -1,11 +1,10 @@
-"""Scores -> mixture -> safe mask -> growth (PAPER 1.1 step 3, bug 6 of 1.4, and 5.1.6; DESIGN section 4.4).
+"""The mixture of the pairs' cosines, and the one cut that it gives.
 
-    p(c) = w_lo N(c; m_lo, v_lo) + w_hi N(c; m_hi, v_hi),  m_lo <= m_hi         fitted by EM to the pairs' cosines
-    first split:  safe = { c >= cut },  cut = lowest c >= m_lo at which P(hi | c) >= posterior
-    later:        safe = the round(share_t * N) pairs of least risk,  share_t = share_0 + growth * t, capped
+    p(c) = w_lo N(c; m_lo, v_lo) + w_hi N(c; m_hi, v_hi),  m_lo <= m_hi         fitted by EM
+    cut  = lowest c >= m_lo at which P(hi | c) >= posterior
 
-What must stay true: the first split is monotone in the score. The posterior itself is not: where the variances differ
-it turns round in one tail, and the official code then calls the least similar pairs safe, or the most similar risky.
+What must stay true: the cut is monotone in the score. The posterior itself is not: where the variances differ it turns
+round in one tail, and the official code then calls the least similar pairs safe, or the most similar risky.
 
 EM works on a histogram: ranks add counts, and 400 million scores cost what 32,768 bins cost.
 """
@@ -13,12 +12,14 @@ EM works on a histogram: ranks add counts, and 400 million scores cost what 32,7
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from safeclip.errors import RunError
+from safeclip.split.in_parts import on_cores
 
 BINS = 1 << 15
 """Bins of a histogram over [-1, 1]: 6e-5 wide, a thousandth of a usual spread."""
@@ -44,13 +45,23 @@ def histogram(scores_N: np.ndarray, bins: int = BINS) -> np.ndarray:
     Raises:
         RunError: a score is NaN or no cosine.
     """
-    counts = np.zeros(bins, np.int64)
-    for start in range(0, len(scores_N), 1 << 22):
-        part = scores_N[start : start + (1 << 22)].astype(np.float64)
-        _check_scores(part)
-        index = ((part + 1) * (bins / 2)).astype(np.int64)
-        counts += np.bincount(index.clip(0, bins - 1), minlength=bins)
-    return counts
+
+    def count(some: Iterator[slice]) -> np.ndarray:
+        counts = np.zeros(bins, np.int64)
+        for part in some:
+            scores = scores_N[part].astype(np.float64)
+            check_scores(scores)
+            counts += np.bincount(bin_of(scores, bins), minlength=bins)
+        return counts
+
+    counts_B: np.ndarray = np.sum(on_cores(count, len(scores_N)), axis=0)
+    return counts_B
+
+
+def bin_of(scores: np.ndarray, bins: int) -> np.ndarray:
+    """Which of `bins` bins over [-1, 1] each score lies in, int64; what rounding carried outside lies in the last."""
+    index: np.ndarray = ((scores.astype(np.float64) + 1) * (bins / 2)).astype(np.int64)
+    return index.clip(0, bins - 1)
 
 
 def fit_mixture(scores_N: np.ndarray, fit: Literal["converged", "paper"] = "converged") -> Mixture:
@@ -135,103 +146,8 @@ def cut_at(mixture: Mixture, posterior: float) -> float:
     return m_lo + 2 * rise / (b + math.sqrt(under_root))
 
 
-def first_share(
-    mixture: Mixture, scores_N: np.ndarray, posterior: float, share_min: float, share_max: float
-) -> tuple[float, float, bool]:
-    """Share of the pairs at or above the mixture's cut, held within share_min..share_max.
-
-    Returns the share, the cut that gives it (the mixture's, or where it was clamped the score of the last pair let in),
-    and whether it was clamped.
-
-    Raises:
-        RunError: the share leaves one side empty, or a score is NaN.
-    """
-    scores_N = np.asarray(scores_N, np.float64)
-    _check_scores(scores_N)
-    cut = cut_at(mixture, posterior)
-    natural = float((scores_N >= cut).mean())
-    share = min(max(natural, share_min), share_max)
-    count = round(share * len(scores_N))
-    if not 0 < count < len(scores_N):
-        side = (
-            "empty: lower safeclip.posterior or raise safeclip.share_min"
-            if count == 0
-            else "full: lower safeclip.share_max"
-        )
-        raise RunError(
-            f"split: {count} of {len(scores_N)} pairs are safe at posterior {posterior:g}; the split is {side}"
-        )
-    if share != natural:
-        cut = float(-np.partition(-scores_N, count - 1)[count - 1])
-    return share, cut, share != natural
-
-
-def share_at(t: int, first: float, growth: float, cap: float) -> float:
-    """Safe share of defended epoch t, counted from 0: first + growth * t, at most `cap`, and never below `first`."""
-    return min(first + growth * t, max(cap, first))
-
-
-def risk_of(signals: dict[str, np.ndarray]) -> np.ndarray:
-    """Sum over the signals of each pair's rank / N, float64 (N,): higher is riskier. A signal's highest value has
-    rank 0, ties share their mean rank.
-
-    Raises:
-        ValueError: no signals, or of different lengths.
-        RunError: a signal is not finite.
-
-    >>> risk_of({"cosine": np.array([0.9, 0.1, 0.5, 0.5])}).tolist()
-    [0.0, 0.75, 0.375, 0.375]
-    """
-    if not signals or len({values.shape for values in signals.values()}) != 1:
-        raise ValueError(f"risk_of: shapes {[v.shape for v in signals.values()]}; give one or more signals, each (N,)")
-    risk_N = np.zeros(len(next(iter(signals.values()))))
-    for name, values_N in signals.items():
-        bad = int((~np.isfinite(values_N)).sum())
-        if bad:
-            raise RunError(f"split: signal {name} is not finite for {bad} pairs; lower optim.rate")
-        _, inverse_N, count_U = np.unique(-values_N.astype(np.float64), return_inverse=True, return_counts=True)
-        rank_U = np.cumsum(count_U) - count_U + (count_U - 1) / 2
-        risk_N += rank_U[inverse_N.reshape(-1)] / len(values_N)
-    return risk_N
-
-
-def safest(risk_N: np.ndarray, share: float, allowed_N: np.ndarray | None = None) -> np.ndarray:
-    """Mask (N,) of the round(share * N) pairs of least risk; ties go to the lower index, that is the lower uid.
-
-    allowed_N: bool, False for pairs that never enter; where fewer are allowed than asked for, all of those.
-
-    Raises:
-        ValueError: lengths differ, or the share is not within 0..1.
-        RunError: the mask would be empty or full, or a risk is NaN.
-    """
-    count = len(risk_N)
-    allowed_N = np.ones(count, bool) if allowed_N is None else np.asarray(allowed_N, bool)
-    if allowed_N.shape != risk_N.shape or not 0 <= share <= 1:
-        raise ValueError(f"safest: {risk_N.shape} risks, {allowed_N.shape} allowed, share = {share}")
-    if np.isnan(risk_N).any():
-        raise RunError(f"split: the risk of {int(np.isnan(risk_N).sum())} pairs is NaN; lower optim.rate")
-    wanted = min(round(share * count), int(allowed_N.sum()))
-    if not 0 < wanted < count:
-        raise RunError(_one_sided(wanted, count, int(allowed_N.sum())))
-    candidates = np.flatnonzero(allowed_N)
-    risk_A = risk_N[candidates]
-    last = np.partition(risk_A, wanted - 1)[wanted - 1]
-    below, tied = candidates[risk_A < last], candidates[risk_A == last]
-    mask_N = np.zeros(count, bool)
-    mask_N[below] = True
-    mask_N[tied[: wanted - len(below)]] = True
-    return mask_N
-
-
-def _one_sided(wanted: int, count: int, allowed: int) -> str:
-    if allowed == 0:
-        return f"split: all {count} pairs are vetoed; raise safeclip.copies_allowed or clear safeclip.veto"
-    if wanted == 0:
-        return f"split: 0 of {count} pairs are safe; raise safeclip.share_min or safeclip.share_first"
-    return f"split: all {count} pairs are safe and none is risky; lower safeclip.share_cap, share_max or growth"
-
-
-def _check_scores(scores: np.ndarray) -> None:
+def check_scores(scores: np.ndarray) -> None:
+    """Raises RunError where one of the scores is NaN or no cosine."""
     bad = int(np.isnan(scores).sum())
     if bad:
         raise RunError(f"split: {bad} similarities are NaN; lower optim.rate or set optim.clip_norm")

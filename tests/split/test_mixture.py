@@ -1,4 +1,4 @@
-"""Mixture, cut, shares and safe set: against literal loops, against scikit-learn, and the promises over random data."""
+"""Mixture and cut: against literal loops, against scikit-learn, and the promises over random data."""
 
 from __future__ import annotations
 
@@ -7,39 +7,13 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeclip.errors import RunError
-from safeclip.split import (
-    BINS,
-    Mixture,
-    cut_at,
-    first_share,
-    fit_histogram,
-    fit_mixture,
-    histogram,
-    risk_of,
-    safest,
-    share_at,
-    upper_posterior,
-)
+from safeclip.split import BINS, Mixture, cut_at, fit_histogram, fit_mixture, histogram, upper_posterior
 from tests.reference import mixture as slow
-from tests.reference import share as slow_share
-
-SHAPES = {
-    "apart": (0.02, 0.05, 0.45, 0.08, 0.5),
-    "overlapping": (0.08, 0.06, 0.32, 0.12, 0.65),
-    "upper narrow": (0.05, 0.10, 0.40, 0.04, 0.4),
-    "few risky": (-0.10, 0.05, 0.25, 0.07, 0.06),
-}
-
-
-def draw(shape: str, count: int, seed: int = 0) -> np.ndarray:
-    m_lo, s_lo, m_hi, s_hi, w_lo = SHAPES[shape]
-    rng = np.random.default_rng(seed)
-    low = rng.random(count) < w_lo
-    return np.where(low, rng.normal(m_lo, s_lo, count), rng.normal(m_hi, s_hi, count)).clip(-1, 1)
+from tests.split.drawn import SHAPES, draw
 
 
 def same(fitted: Mixture, means, variances, weights, tolerance: float) -> bool:
@@ -180,105 +154,3 @@ def test_upper_posterior_is_finite_far_out() -> None:
     values = upper_posterior(mixture, np.array([-1.0, 0.0, 1.0]))
     assert np.isfinite(values).all()
     assert ((values >= 0) & (values <= 1)).all()
-
-
-def test_first_share_is_what_lies_above_the_cut_and_is_clamped_on_both_sides() -> None:
-    scores = draw("apart", 5000)
-    mixture = fit_mixture(scores)
-    share, cut, clamped = first_share(mixture, scores, 0.9, 0.05, 0.9)
-    assert (cut, clamped) == (cut_at(mixture, 0.9), False)
-    assert share == (scores >= cut).mean()
-    for low, high, expected in ((0.05, 0.2, 0.2), (0.7, 0.9, 0.7)):
-        share, cut, clamped = first_share(mixture, scores, 0.9, low, high)
-        assert (share, clamped) == (expected, True)
-        assert (scores >= cut).sum() == round(expected * 5000)
-    assert first_share(mixture, scores, 1.0, 0.05, 0.5)[0] == 0.05, "a posterior that is never reached gives share_min"
-
-
-def test_a_first_share_with_an_empty_side_says_what_to_change() -> None:
-    scores = draw("apart", 500)
-    mixture = fit_mixture(scores)
-    with pytest.raises(RunError, match=r"empty.*safeclip\.posterior.*safeclip\.share_min"):
-        first_share(mixture, scores, 1.0, 0.0, 0.5)
-    with pytest.raises(RunError, match=r"full.*safeclip\.share_max"):
-        first_share(mixture, scores, 0.9, 1.0, 1.0)
-    with pytest.raises(RunError, match="NaN"):
-        first_share(mixture, np.array([0.1, math.nan]), 0.9, 0.05, 0.5)
-
-
-@given(t=st.integers(0, 60), first=st.floats(0.01, 0.99), growth=st.floats(0, 0.1), cap=st.floats(0, 1))
-def test_share_grows_step_by_step_to_the_cap_and_never_shrinks(t: int, first: float, growth: float, cap: float) -> None:
-    share = share_at(t, first, growth, cap)
-    assert share == pytest.approx(slow_share.share_at(t, first, growth, cap))
-    assert share >= share_at(max(t - 1, 0), first, growth, cap)
-
-
-signals = st.integers(1, 25).flatmap(
-    lambda n: st.dictionaries(
-        st.sampled_from(["cosine", "neighbours", "third"]),
-        st.lists(st.sampled_from([-0.5, 0.0, -0.0, 0.1, 0.25, 0.5, 0.9]), min_size=n, max_size=n),
-        min_size=1,
-    )
-)
-
-
-@given(signals=signals)
-def test_risk_equals_the_counted_ranks(signals: dict[str, list[float]]) -> None:
-    arrays = {name: np.array(values, np.float32) for name, values in signals.items()}
-    slowly = {name: values.tolist() for name, values in arrays.items()}
-    assert risk_of(arrays) == pytest.approx(slow_share.risk(slowly))
-
-
-def test_risk_refuses_what_it_cannot_rank() -> None:
-    with pytest.raises(RunError, match="neighbours is not finite for 1 pairs"):
-        risk_of({"cosine": np.zeros(3), "neighbours": np.array([0, math.nan, 1])})
-    with pytest.raises(ValueError, match="shapes"):
-        risk_of({"cosine": np.zeros(3), "neighbours": np.zeros(2)})
-    with pytest.raises(ValueError, match="one or more"):
-        risk_of({})
-
-
-@settings(deadline=None)
-@given(
-    risks=st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.5]), min_size=2, max_size=40),
-    share=st.floats(0, 1),
-    seed=st.integers(0, 99),
-    veto=st.floats(0, 1),
-)
-def test_safe_set_is_exactly_the_least_risky_allowed_pairs(
-    risks: list[float], share: float, seed: int, veto: float
-) -> None:
-    allowed = np.random.default_rng(seed).random(len(risks)) >= veto
-    expected = slow_share.safest(risks, share, allowed.tolist())
-    if not 0 < sum(expected) < len(risks):
-        with pytest.raises(RunError, match=r"safeclip\."):
-            safest(np.array(risks), share, allowed)
-        return
-    mask = safest(np.array(risks), share, allowed)
-    assert mask.tolist() == expected
-    assert mask.sum() == min(round(share * len(risks)), allowed.sum())
-
-
-@settings(deadline=None)
-@given(count=st.integers(3, 60), share=st.floats(0.05, 0.95), seed=st.integers(0, 999))
-def test_the_split_does_not_depend_on_the_order_of_the_pairs(count: int, share: float, seed: int) -> None:
-    assume(0 < round(share * count) < count)
-    rng = np.random.default_rng(seed)
-    scores, order = rng.permutation(count) / count, rng.permutation(count)
-    mask = safest(risk_of({"cosine": scores}), share)
-    assert np.array_equal(safest(risk_of({"cosine": scores[order]}), share), mask[order])
-    assert scores[mask].min() > scores[~mask].max(), "monotone in the score"
-
-
-def test_a_safe_set_with_an_empty_side_says_what_to_change() -> None:
-    risk = np.arange(10) / 10
-    with pytest.raises(RunError, match=r"safeclip\.share_min"):
-        safest(risk, 0.01)
-    with pytest.raises(RunError, match=r"safeclip\.share_cap"):
-        safest(risk, 1.0)
-    with pytest.raises(RunError, match=r"safeclip\.copies_allowed"):
-        safest(risk, 0.5, np.zeros(10, bool))
-    with pytest.raises(RunError, match="NaN"):
-        safest(np.array([0.1, math.nan]), 0.5)
-    with pytest.raises(ValueError, match="safest"):
-        safest(risk, 0.5, np.ones(9, bool))

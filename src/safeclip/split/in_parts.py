@@ -1,0 +1,41 @@
+"""A long array walked in parts, so that what is computed on the way stays in the processor's cache, on every core.
+
+What must stay true: the parts cover 0..N once; what a pass allocates does not grow with N; the result does not depend
+on the number of cores, since what the cores give are whole numbers to be added up, or parts of one array.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PART = 1 << 18
+"""Pairs a part: a part as float64 is 2 MiB."""
+MOST_CORES = 8
+"""More of them wait for the memory."""
+
+
+def parts(length: int, size: int = PART, start: int = 0) -> Iterator[slice]:
+    """Slices of at most `size` that cover start..length.
+
+    >>> list(parts(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for first in range(start, length, size):
+        yield slice(first, min(first + size, length))
+
+
+def on_cores(work: Callable[[Iterator[slice]], T], length: int) -> list[T]:
+    """`work` on the parts of each core's share of 0..length, in threads (numpy lets them run side by side)."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = max(1, min(there, MOST_CORES, length // PART))
+    edges = [length * core // cores for core in range(cores + 1)]
+    shares = [parts(edges[core + 1], start=edges[core]) for core in range(cores)]
+    if cores == 1:
+        return [work(shares[0])]
+    with ThreadPoolExecutor(cores) as threads:
+        return list(threads.map(work, shares))
