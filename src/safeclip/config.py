@@ -54,6 +54,11 @@ class DataConfig:
     """Processes that read and decode beside the training one; 0 reads in the training process."""
     cache_mib: int = 1024
     """A set whose decoded pictures fit in this many MiB is decoded once and kept in memory; 0 never."""
+    shard_window: int | None = None
+    """Tar shards whose pairs are shuffled together, for storage that is best read in order; 0 shuffles over all pairs.
+    None: 16 where shards lie at a URL, else 0."""
+    spool_gib: float = 32.0
+    """Disk for local copies of shards that lie at a URL, in GiB, in the cache folder (XDG_CACHE_HOME)."""
     max_pixels: int = 50_000_000
     """Pictures of more pixels are left out as decompression bombs."""
     max_caption_chars: int = 10_000
@@ -64,6 +69,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         _check(bool(self.spec), "data.spec", self.spec, "name the data, as in csv:pairs.csv")
         _check(self.workers >= 0, "data.workers", self.workers, "give 0 or more")
+        _check(
+            self.shard_window is None or self.shard_window >= 0,
+            "data.shard_window",
+            self.shard_window,
+            "give 0 or more",
+        )
+        _check(self.spool_gib > 0, "data.spool_gib", self.spool_gib, "give a positive size")
         _check(self.max_pixels > 0, "data.max_pixels", self.max_pixels, "give a positive count")
         _check(self.max_caption_chars > 0, "data.max_caption_chars", self.max_caption_chars, "give a positive count")
         _share("data.max_bad_share", self.max_bad_share)

@@ -225,3 +225,13 @@ def test_a_forked_worker_leaves_the_parents_file_where_it_was(tmp_path):
     worker.join()
     assert worker.exitcode == 0
     assert os.lseek(handle.fileno(), 0, os.SEEK_CUR) == before
+
+
+def test_a_catalog_keeps_40_bytes_a_pair_and_nothing_of_python(tmp_path):
+    """Three offsets, three sizes and a class: what a worker holds of 10 million pairs is 400 MB, shared by the fork."""
+    img2dataset_shard(tmp_path / "0.tar", 0, 500)
+    source = open_source(str(tmp_path))
+    arrays = {name: value for name, value in vars(source).items() if isinstance(value, np.ndarray)}
+    assert sum(array.nbytes for array in arrays.values() if len(array) == 500) == 40 * 500
+    per_pair = [v for v in vars(source).values() if not isinstance(v, np.ndarray) and hasattr(v, "__len__")]
+    assert all(len(value) < 500 for value in per_pair if isinstance(value, (list, dict, tuple, set)))

@@ -179,6 +179,15 @@ def test_captions_that_look_alike_are_asked_for_their_pictures() -> None:
     assert columns["safe"].tolist() == slow_share.safest(slow_share.risk(signals), 0.3, [True] * PAIRS_N)
 
 
+def test_one_signal_is_split_by_its_own_order() -> None:
+    data = Data(PAIRS_N)
+    method, cfg = method_for(data, **{"safeclip.risk": ["cosine"], "safeclip.scoring": "fresh"})
+    list(drive(method, cfg, data, last=4))
+    cosine = {"cosine": data.embeddings().cosine.tolist()}
+    for columns, share in zip(data.columns, (0.3, 0.4), strict=True):
+        assert columns["safe"].tolist() == slow_share.safest(slow_share.risk(cosine), share, [True] * PAIRS_N)
+
+
 def test_the_share_grows_to_its_cap_and_stays() -> None:
     data = Data(PAIRS_N)
     method, cfg = method_for(data, epochs=8)

@@ -15,12 +15,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from safeclip.config import ViewsConfig
+from safeclip.data.ahead import Ahead
 from safeclip.data.draws import uniforms
 from safeclip.data.image_views import COLOUR_DRAWS, CROP_DRAWS, clean_crop, random_crop
-from safeclip.data.pairs import BadPair
+from safeclip.data.pairs import BadPair, Shards
 from safeclip.data.plan import Batch
 from safeclip.data.read import Reader
+from safeclip.data.shard_order import in_shard_order, window_of
 from safeclip.data.text_views import TEXT_DRAWS, eda
+from safeclip.errors import RunError
 
 _CAPTION_STREAM, _VIEW_STREAM = 1, 10
 
@@ -80,16 +83,26 @@ class Loader:
 
     def batches(self, epoch: int, plan: list[Batch], start: int = 0) -> Iterator[Inputs]:
         """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes."""
-        workers = min(self.reader.config.workers, max(len(plan) - start, 0))
-        data = _Planned(self, epoch, plan)
-        yield from DataLoader(
-            data,
-            batch_size=None,
-            sampler=range(start, len(plan)),
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own: a resumed epoch must not draw from the global one a second time
+        source, workers = self.reader.source, min(self.reader.config.workers, max(len(plan) - start, 0))
+        window = window_of(source, self.reader.config.shard_window)
+        if window and isinstance(source, Shards):
+            plan = in_shard_order(plan, source.ends_S, window, self.seed, epoch)
+        batches = iter(
+            DataLoader(
+                _Planned(self, epoch, plan),
+                batch_size=None,
+                sampler=range(start, len(plan)),
+                num_workers=workers,
+                pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),  # its own: a resumed epoch must not draw from the global one a second time
+            )
         )
+        with Ahead(source, plan, start) as ahead:  # its thread starts after the workers are forked
+            for i, inputs in enumerate(batches, start):
+                if isinstance(inputs, RunError):
+                    raise inputs
+                ahead.at(i)
+                yield inputs
 
     def make(self, epoch: int, batch: Batch) -> Inputs:
         recipe = self.recipes[batch.objective]
@@ -127,12 +140,16 @@ class Loader:
         return Inputs(uids, batch.objective, torch.from_numpy(images), paint, torch.stack(tokens), bad)
 
 
-class _Planned(Dataset[Inputs]):
+class _Planned(Dataset[Inputs | RunError]):
     def __init__(self, loader: Loader, epoch: int, plan: list[Batch]):
         self.loader, self.epoch, self.plan = loader, epoch, plan
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> Inputs:
-        return self.loader.make(self.epoch, self.plan[index])
+    def __getitem__(self, index: int) -> Inputs | RunError:
+        """The batch, or what ends the run: as a value, since an error loses its one line on the way out of a worker."""
+        try:
+            return self.loader.make(self.epoch, self.plan[index])
+        except RunError as error:
+            return error

@@ -60,3 +60,22 @@ class Source(Protocol):
     def label(self, uid: int) -> int:
         """Index into class_names, -1 where the pair has no class."""
         ...
+
+
+@runtime_checkable
+class Shards(Source, Protocol):
+    """A Source whose pairs lie in shards, best read in their order. ends_S: int64, the uid after each shard's last.
+    remote: whether shards lie at URLs, and are copied here one by one."""
+
+    ends_S: np.ndarray
+
+    @property
+    def remote(self) -> bool: ...
+
+    def check_window(self, window: int) -> None:
+        """Raises InputError where the copies of so many shards read together are more than there is disk for."""
+        ...
+
+    def fetch(self, uids: np.ndarray) -> None:
+        """See that the copies for these pairs are there. Raises RunError."""
+        ...

@@ -19,7 +19,8 @@ import os
 import re
 
 from safeclip.config import DataConfig
-from safeclip.data.pairs import Source
+from safeclip.data.pairs import Shards, Source
+from safeclip.data.shard_order import window_of
 from safeclip.errors import InputError
 
 __all__ = ["FORMATS", "open_pairs", "open_source"]
@@ -43,14 +44,18 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet
 
 def open_pairs(data: DataConfig, split: str | None = None) -> Source:
     """The pairs that `data` names; of another split where one is given. Raises InputError."""
-    return open_source(
+    source = open_source(
         data.spec,
         split=split or data.split,
         image_column=data.image_column,
         caption_column=data.caption_column,
         class_column=data.class_column,
         image_root=data.image_root,
+        spool_gib=data.spool_gib,
     )
+    if isinstance(source, Shards) and source.remote:
+        source.check_window(window_of(source, data.shard_window))
+    return source
 
 
 def open_source(
@@ -61,14 +66,15 @@ def open_source(
     caption_column: str | None = None,
     class_column: str = "class",
     image_root: str | None = None,
+    spool_gib: float | None = None,
 ) -> Source:
     """The pairs that `spec` names.
 
     split: rows to take where the data has splits; `all` takes every one. Data without splits is taken whole, whatever
     the split. image_column, caption_column: columns of a table, where the usual names do not fit; caption_column is
     also a key of a shard's JSON. class_column: column that names a pair's class. image_root: folder that pictures
-    named by path are read from, and never from outside it; None is the folder of the file that names them. Raises
-    InputError.
+    named by path are read from, and never from outside it; None is the folder of the file that names them.
+    spool_gib: disk for local copies of tar shards that lie at a URL. Raises InputError.
     """
     kind, path = _told(spec)
     if kind == "emoji":
@@ -92,6 +98,7 @@ def open_source(
         caption_column=caption_column,
         class_column=class_column,
         image_root=image_root,
+        **({"spool_gib": spool_gib} if kind == "wds" and spool_gib is not None else {}),
     )
     return source
 

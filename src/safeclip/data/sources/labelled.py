@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from safeclip.data.pairs import BadPair, NoSuchSplit
-from safeclip.data.sources.paths import stamp
+from safeclip.data.sources.paths import Stamp, stamps
 from safeclip.errors import InputError
 
 
@@ -130,8 +130,12 @@ def usable(captions: Iterable[object]) -> tuple[str, ...]:
     return found
 
 
-def fingerprint(kind: str, files: Sequence[str], split: str, length: int, extra: str = "") -> str:
-    """Hash of the format, the files' names and sizes, the split, and the length: other data has another one."""
-    named = [(os.path.basename(f.rstrip("/")), stamp(f)[0]) for f in files]
+def fingerprint(
+    kind: str, files: Sequence[str], split: str, length: int, extra: str = "", known: Sequence[Stamp] | None = None
+) -> str:
+    """Hash of the format, the files' names and sizes, the split, and the length: other data has another one. known:
+    the files' stamps, where they have been asked for already."""
+    sizes = [stamp.size for stamp in (stamps(files) if known is None else known)]
+    named = [(os.path.basename(f.rstrip("/")), size) for f, size in zip(files, sizes, strict=True)]
     text = json.dumps([kind, named, split, length, extra])
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

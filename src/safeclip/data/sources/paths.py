@@ -5,13 +5,17 @@ What must stay true: the order of the files is the same on every machine, since 
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +23,9 @@ from safeclip.errors import InputError
 
 KEPT_OPEN = 64
 """Files a process keeps open at a time."""
+_ASKED_AT_ONCE = 16
+_VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
+"""Names under which drivers tell a file's state, the surest first."""
 
 
 def is_url(path: str) -> bool:
@@ -83,36 +90,88 @@ def braces(pattern: str) -> list[str]:
     return ["".join(names) for names in itertools.product(*parts)]
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells a file's states apart. size: bytes. version: at a URL a hash of its ETag or time, where it tells one,
+    else 0; of a local file the time of its last change in ns."""
+
+    size: int
+    version: int
+
+
 def open_binary(path: str) -> IO[bytes]:
     """The file to read from its start, local or at a URL. Raises InputError."""
-    try:
-        if is_url(path):
+    if is_url(path):
+        with _remote(path, "opened"):
             import fsspec
 
             return fsspec.open(path, "rb").open()  # type: ignore[no-any-return]
-        return open(path, "rb")
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"data {path}: cannot be opened ({_reason(error)}); check the path") from None
-
-
-def stamp(path: str) -> tuple[int, int]:
-    """(size in bytes, time of the last change in ns, 0 at a URL). Raises InputError."""
     try:
-        if is_url(path):
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise InputError(f"data {path}: cannot be opened ({reason(error)}); check the path") from None
+
+
+def stamp(path: str) -> Stamp:
+    """Size and version of a file. Raises InputError."""
+    if is_url(path):
+        with _remote(path, "read"):
             import fsspec
 
             files, inside = fsspec.core.url_to_fs(path)
-            return int(files.size(inside) or 0), 0
+            about = files.info(inside)
+            told = next((str(about[key]) for key in _VERSIONS if about.get(key)), "")
+            version = int(hashlib.sha256(told.encode()).hexdigest()[:15], 16) if told else 0
+            return Stamp(int(about.get("size") or 0), version)
+    try:
         status = os.stat(path)
-        return status.st_size, status.st_mtime_ns
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"data {path}: cannot be read ({_reason(error)}); check the path") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"data {path}: cannot be read ({reason(error)}); check the path") from None
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def stamps(paths: Sequence[str]) -> list[Stamp]:
+    """`stamp` of each; those at URLs are asked for side by side. Raises InputError."""
+    if not any(is_url(path) for path in paths):
+        return [stamp(path) for path in paths]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+        return list(threads.map(stamp, paths))
+
+
+def copy_url(url: str, place: Path, size: int) -> None:
+    """Copy a file of `size` bytes in one stream. Raises InputError where it cannot be had, or has another size."""
+    import fsspec
+
+    class Bounded(fsspec.callbacks.Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            super().relative_update(inc)
+            if self.value > size:
+                raise ValueError(f"it has more than {size:,} bytes, so it changed while in use")
+
+    with _remote(url, "fetched"):
+        files, inside = fsspec.core.url_to_fs(url)
+        files.get_file(inside, str(place), callback=Bounded())
+        if place.stat().st_size != size:
+            raise ValueError(f"it has {place.stat().st_size:,} bytes, not {size:,}, so it changed while in use")
+
+
+def read_url(url: str, most: int) -> bytes:
+    """The whole of a small file. Raises InputError where it cannot be had, or has more than `most` bytes."""
+    import fsspec
+
+    size = stamp(url).size
+    if size > most:
+        raise InputError(f"data {url}: {size:,} bytes are more than {most:,}")
+    with _remote(url, "read"):
+        files, inside = fsspec.core.url_to_fs(url)
+        return bytes(files.cat_file(inside)[:most])
 
 
 class Ranges:
     """Bytes at an offset of many files; keeps the last few open, and none across a fork or a pickle."""
 
-    def __init__(self) -> None:
+    def __init__(self, opener: Callable[[str], IO[bytes]] = open_binary, kept_open: int | None = None) -> None:
+        self._opener, self._kept_open = opener, kept_open
         self._reset()
 
     def read(self, path: str, offset: int, size: int) -> bytes:
@@ -122,9 +181,9 @@ class Ranges:
         with self._lock:
             handle = self._open.pop(path, None)
             if handle is None:
-                handle = open_binary(path)
+                handle = self._opener(path)
             self._open[path] = handle
-            if len(self._open) > KEPT_OPEN:
+            if len(self._open) > (self._kept_open or KEPT_OPEN):
                 self._open.popitem(last=False)[1].close()
             handle.seek(offset)
             parts = []
@@ -139,9 +198,10 @@ class Ranges:
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}
+        return {"_opener": self._opener, "_kept_open": self._kept_open}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._reset()
 
 
@@ -151,19 +211,29 @@ def _expand_url(path: str) -> list[str]:
         if "*" not in name:
             found.append(name)
             continue
-        try:
+        with _remote(name, "listed"):
             import fsspec
 
             files, inside = fsspec.core.url_to_fs(name)
             matches = sorted(files.unstrip_protocol(match) for match in files.glob(inside))
-        except (OSError, ValueError, ImportError) as error:
-            raise InputError(f"data {name}: cannot be listed ({_reason(error)}); check the address") from None
         if not matches:
             raise InputError(f"data {name}: no such file; check the address")
         found += matches
     return found
 
 
-def _reason(error: Exception) -> str:
+@contextlib.contextmanager
+def _remote(path: str, what: str) -> Iterator[None]:
+    """Whatever a driver of fsspec raises, as one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"data {path}: cannot be {what} ({reason(error)}); pip install 'safeclip[remote]'") from None
+    except Exception as error:  # each driver has errors of its own
+        raise InputError(f"data {path}: cannot be {what} ({reason(error)}); check the address") from None
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return " ".join(text.split())
+    return " ".join(text.split())[:200]

@@ -119,7 +119,7 @@ class RowGroups:
     def _file(self, number: int) -> pq.ParquetFile:
         if number not in self._opened:
             path = self.files[number]
-            if stamp(path)[0] == 0:
+            if stamp(path).size == 0:
                 raise InputError(f"data {path}: is empty")
             try:
                 self._opened[number] = pq.ParquetFile(open_binary(path) if is_url(path) else path, memory_map=False)

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,36 +24,58 @@ from safeclip.data.sources.clip_benchmark import beside, check_count, named
 from safeclip.data.sources.folder import SPLITS, TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
-from safeclip.data.sources.paths import Ranges, expand
-from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, TEXT, TWICE, TarIndex, tar_index
+from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, stamps
+from safeclip.data.sources.spool import SPOOL_GIB, Spool
+from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, TEXT, TWICE, TarIndex, cache_folder, tar_index
 from safeclip.errors import InputError
 
 _KEYS = ("captions", "caption", "text", "txt", "title")
+_MOST = 2**32 - 1  # far above MAX_BYTES, so that what is cut to it is refused all the same
+_ASKED_AT_ONCE = 16
+_COPIES_OPEN = 8
+"""Copies a process keeps open: one that made room for others keeps its disk until it is closed."""
 _NAMES = {IMAGE: "image", TEXT: "text", JSON: "JSON"}
 
 
 class ShardSource(Labelled):
-    """Pairs of tar shards: a Source (safeclip.data.pairs). caption_key: of the JSON, instead of the .txt."""
+    """Pairs of tar shards: Shards (safeclip.data.pairs). caption_key: of the JSON, instead of the .txt. spool_gib:
+    disk for local copies of shards at URLs."""
 
-    def __init__(self, name: str, files: list[str], *, split: str = "train", caption_key: str | None = None):
-        indices = [tar_index(path) for path in files]
-        self._files, self._caption_key, self._ranges = files, caption_key, Ranges()
-        self._end_S = np.cumsum([len(index) for index in indices])
-        self._offset_N3 = np.concatenate([index.offset_N3 for index in indices])
-        self._size_N3 = np.concatenate([index.size_N3 for index in indices])
+    def __init__(
+        self,
+        name: str,
+        files: list[str],
+        *,
+        split: str = "train",
+        caption_key: str | None = None,
+        spool_gib: float = SPOOL_GIB,
+    ):
+        known = stamps(files)
+        remote = {path: state for path, state in zip(files, known, strict=True) if is_url(path)}
+        self._spool = Spool(cache_folder().parent / "copies", remote, round(spool_gib * 2**30))
+        self._ranges = Ranges(self._spool.open, _COPIES_OPEN if remote else None)
+        self._files, self._caption_key = files, caption_key
+        offsets, sizes, codes, lengths = array("q"), array("I"), Codes(), []
+        for index in self._indices(known):  # one at a time, so that no more than the whole is ever held
+            offsets.frombytes(index.offset_N3.tobytes())
+            sizes.frombytes(index.size_N3.clip(0, _MOST).astype(np.uint32).tobytes())
+            codes.extend(index.classes.names, index.classes.values)
+            lengths.append(len(index))
+        self.ends_S = np.cumsum(lengths)
+        self._offset_N3 = np.frombuffer(offsets, np.int64).reshape(-1, 3)
+        self._size_N3 = np.frombuffer(sizes, np.uint32).reshape(-1, 3)
         length = len(self._offset_N3)
         if length == 0:
             raise InputError(
                 f"data {name}: holds no pair such as 000.jpg with 000.txt; check that it is the file you meant"
             )
         found = beside(files)
-        codes = _classes(indices)
         classes = named(codes, found.names, found.where) if found.names else codes.classes()
         self.templates, self._several = found.templates, found.several
         self.captions_from_classes = bool(found.names) and not self._has_captions() and bool((classes[1] >= 0).any())
         if not self.captions_from_classes:
             self._demand_captions(name)
-        super().__init__(name, fingerprint("wds", files, split, length), length, classes)
+        super().__init__(name, fingerprint("wds", files, split, length, known=known), length, classes)
 
     def __getitem__(self, uid: int) -> Pair:
         uid = self._checked(uid)
@@ -72,6 +97,31 @@ class ShardSource(Labelled):
                 raise BadPair("caption is not UTF-8") from None
         return usable(self._from_json(uid))
 
+    @property
+    def remote(self) -> bool:
+        return bool(self._spool.stamps)
+
+    def check_window(self, window: int) -> None:
+        """Raises InputError where the local copies of so many shards are more than there is disk for."""
+        sizes = sorted((state.size for state in self._spool.stamps.values()), reverse=True)
+        needed = sum(sizes[: window + 2])  # one enters while one leaves
+        if needed > self._spool.limit:
+            raise InputError(
+                f"data.spool_gib = {self._spool.limit / 2**30:.3g}: {min(window + 2, len(sizes))} shards of this data "
+                f"take {needed / 2**30:.3g} GiB; give at least that, or lower data.shard_window"
+            )
+
+    def fetch(self, uids: np.ndarray) -> None:
+        """See that local copies of the shards of these pairs are there. Raises RunError."""
+        for shard in np.unique(np.searchsorted(self.ends_S, uids, side="right")).tolist():
+            if self._files[shard] in self._spool.stamps:
+                self._spool.fetch(self._files[shard])
+
+    def _indices(self, known: list[Stamp]) -> Iterator[TarIndex]:
+        """Of all shards; those at URLs are asked for side by side."""
+        with ThreadPoolExecutor(_ASKED_AT_ONCE if self.remote else 1) as threads:
+            yield from threads.map(lambda path, state: tar_index(path, state, self._spool.open), self._files, known)
+
     def _from_json(self, uid: int) -> list[Any]:
         try:
             about = json.loads(self._member(uid, JSON) or b"{}")
@@ -85,7 +135,7 @@ class ShardSource(Labelled):
     def _member(self, uid: int, part: int) -> bytes:
         """A member's bytes, b"" where there is none. Raises BadPair."""
         offset, size = int(self._offset_N3[uid, part]), int(self._size_N3[uid, part])
-        path = self._files[int(np.searchsorted(self._end_S, uid, side="right"))]
+        path = self._files[int(np.searchsorted(self.ends_S, uid, side="right"))]
         if offset == NONE:
             return b""
         if offset == TWICE:
@@ -111,7 +161,13 @@ class ShardSource(Labelled):
 
 
 def open_shards(
-    name: str, path: str, *, split: str = "train", caption_column: str | None = None, **_: object
+    name: str,
+    path: str,
+    *,
+    split: str = "train",
+    caption_column: str | None = None,
+    spool_gib: float = SPOOL_GIB,
+    **_: object,
 ) -> ShardSource:
     """Shards of a file, glob, braces or folder. In a folder of folders named for splits (train, val, test), those of
     `split`.
@@ -126,11 +182,4 @@ def open_shards(
     files = expand(path, (".tar",))
     if os.path.isdir(path):
         check_count(files)
-    return ShardSource(name, files, split=split, caption_key=caption_column)
-
-
-def _classes(indices: list[TarIndex]) -> Codes:
-    codes = Codes()
-    for index in indices:
-        codes.extend(index.classes.names, index.classes.values)
-    return codes
+    return ShardSource(name, files, split=split, caption_key=caption_column, spool_gib=spool_gib)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,7 +23,7 @@ from typing import IO
 import numpy as np
 
 from safeclip.data.sources.labelled import Codes
-from safeclip.data.sources.paths import is_url, open_binary, stamp
+from safeclip.data.sources.paths import Stamp, is_url, open_binary, read_url, stamp
 from safeclip.errors import InputError
 
 IMAGE, TEXT, JSON = 0, 1, 2
@@ -31,6 +33,8 @@ NONE, TWICE = -1, -2
 _PART = {"txt": TEXT, "json": JSON} | dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "bmp"), IMAGE)
 _VERSION = 1
 _CLASS_BYTES = 256
+_INDEX_BYTES = 1 << 28
+"""Most that is read of an index at a URL."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +51,35 @@ class TarIndex:
         return len(self.offset_N3)
 
 
-def tar_index(path: str) -> TarIndex:
-    """The shard's index: the kept one where it still fits, else made and kept. Raises InputError."""
-    size, time = stamp(path)
-    mark = np.array([_VERSION, size, time], np.int64)
-    places = _places(path)
-    for place in places:
-        kept = _load(place, mark, size)
+def tar_index(path: str, known: Stamp | None = None, opener: Callable[[str], IO[bytes]] = open_binary) -> TarIndex:
+    """The shard's index: the kept one where it still fits, else made and kept. known: the shard's stamp, where it has
+    been asked for already. Raises InputError."""
+    state = stamp(path) if known is None else known
+    mark = _mark(state)
+    for place in _places(path):
+        kept = _load(place, mark)
         if kept is not None:
             return kept
-    index = scan(path, size)
-    for place in places:
-        with contextlib.suppress(
-            OSError
-        ):  # a folder that cannot be written: the next place, or made again the next time
-            _save(place, mark, index)
-            break
+    index = (_load_beside(path, mark) if is_url(path) else None) or scan(path, state.size, opener)
+    keep_index(path, state, index)
     return index
 
 
-def scan(path: str, size: int) -> TarIndex:
+def keep_index(path: str, state: Stamp, index: TarIndex) -> None:
+    """Keep the index of the shard as it stands: beside it, or in the cache where its folder cannot be written."""
+    for place in _places(path):
+        with contextlib.suppress(OSError):  # the next place, or made again the next time
+            _save(place, _mark(state), index)
+            break
+
+
+def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary) -> TarIndex:
     """The index of a tar of `size` bytes, from its headers. Raises InputError."""
     samples: dict[str, int] = {}
     offsets: list[list[int]] = []
     sizes: list[list[int]] = []
     classes: list[str] = []
-    with open_binary(path) as handle:
+    with opener(path) as handle:
         try:
             archive = tarfile.open(fileobj=handle, mode="r:")  # noqa: SIM115  (the handle is what is closed)
             before = -1
@@ -121,6 +128,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "safeclip" / "shards"
 
 
+def _mark(state: Stamp) -> np.ndarray:
+    return np.array([_VERSION, state.size, state.version], np.int64)
+
+
 def _key(name: str) -> tuple[str, str]:
     """(key, ending) as WebDataset splits a member's name: at the first dot after the last slash. Hidden files have no
     key.
@@ -156,11 +167,21 @@ def _write(file: IO[bytes], mark: np.ndarray, index: TarIndex) -> None:
     np.savez(file, mark=mark, offsets=index.offset_N3, sizes=index.size_N3, names=names, codes=index.classes.values)
 
 
-def _load(place: Path, mark: np.ndarray, size: int) -> TarIndex | None:
+def _load_beside(path: str, mark: np.ndarray) -> TarIndex | None:
+    """The index at the URL itself, put there with the shard; None as `_load`. It was made where the shard had another
+    time, so that only the size can tell that it is the shard's."""
+    try:
+        return _load(io.BytesIO(read_url(f"{path}.index.npz", _INDEX_BYTES)), mark[:2])
+    except InputError:
+        return None
+
+
+def _load(place: Path | IO[bytes], mark: np.ndarray) -> TarIndex | None:
     """The index kept at `place`; None where there is none, it is of another shard, or it cannot be right."""
+    size = int(mark[1])
     try:
         with np.load(place, allow_pickle=False) as kept:
-            if not np.array_equal(kept["mark"], mark):
+            if not np.array_equal(kept["mark"][: len(mark)], mark):
                 return None
             offset_N3, size_N3, codes = kept["offsets"], kept["sizes"], kept["codes"]
             names = kept["names"].tobytes().decode().split("\0")

@@ -1,0 +1,59 @@
+"""Shards at a URL fetched ahead of the batches that need them, so that reading waits for the network once, not at each
+shard.
+
+    batch i is read  ->  the shards of the batches up to i + ahead are fetched,  ahead = batches that a shard fills + 1
+
+What must stay true: the batches are the same without it; an error in here is left to the reader of the batch, who meets
+it too and says so.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from safeclip.data.pairs import Shards, Source
+from safeclip.data.plan import Batch
+from safeclip.errors import RunError
+
+
+class Ahead:
+    """A thread that fetches for `plan` from its `start`-th batch on, while entered; none where nothing is remote."""
+
+    def __init__(self, source: Source, plan: list[Batch], start: int):
+        self._plan, self._now, self._over = plan, start, False
+        self._moved = threading.Condition()
+        self._thread = None
+        if isinstance(source, Shards) and source.remote and start < len(plan):
+            a_shard, a_batch = len(source) / len(source.ends_S), np.mean([len(batch.uids) for batch in plan])
+            self._ahead = int(np.ceil(a_shard / a_batch)) + 1
+            self._thread = threading.Thread(target=self._run, args=(source, start), daemon=True)
+
+    def at(self, index: int) -> None:
+        """The batch of that index is being read."""
+        with self._moved:
+            self._now = index
+            self._moved.notify()
+
+    def _run(self, source: Shards, start: int) -> None:
+        for index in range(start, len(self._plan)):
+            with self._moved:
+                while not self._over and index > self._now + self._ahead:
+                    self._moved.wait()
+                if self._over:
+                    return
+            try:
+                source.fetch(self._plan[index].uids)
+            except RunError:
+                return  # the reader of this batch tries again, and says what is wrong
+
+    def __enter__(self) -> Ahead:
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._moved:
+            self._over = True
+            self._moved.notify()
