@@ -161,6 +161,10 @@ class OptimConfig:
     """Decoupled weight decay, none on norms, biases and the logit scale."""
     clip_norm: float | None = 1.0
     """Gradient norm above which a step's gradient is scaled down; None never. The official code has none."""
+    max_nan_in_a_row: int = 3
+    """Steps in a row that may be skipped because the loss or the gradient is not finite; one more stops the run."""
+    max_nan_steps: int = 30
+    """Steps of the whole run that may be skipped so; one more stops it."""
 
     def __post_init__(self) -> None:
         _check(
@@ -188,6 +192,8 @@ class OptimConfig:
             self.clip_norm,
             "give a positive norm, or null",
         )
+        for name in ("max_nan_in_a_row", "max_nan_steps"):
+            _check(getattr(self, name) >= 0, f"optim.{name}", getattr(self, name), "give 0 or more steps")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The work itself failed while running: too many bad pairs, a loss that is NaN. Exit code 1."""
+
+
+class Halted(RunError):
+    """Training had to stop between two steps: told to, or its data is gone. Its state is whole and saved first."""

@@ -3,12 +3,13 @@
     RUN/config.yaml  log.jsonl  split.jsonl  scores/epoch-007.parquet  bad_pairs.parquet  manifest.parquet
     RUN/metrics.json  checkpoints/  tensorboard/  report.html
 
-Files that are replaced are written beside and renamed; files that grow are JSON lines, cut back to a known length on
-resume.
+Files that are replaced are written beside, flushed to the disk and renamed; files that grow are JSON lines, cut back to
+a known length on resume. A disk that is full or fails is one line (`writing`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ import numpy as np
 import yaml
 
 from safeclip.config import RunConfig, from_dict, to_dict
-from safeclip.errors import InputError
+from safeclip.errors import InputError, RunError
 
 
 class RunDir:
@@ -88,11 +89,9 @@ def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
     smallest = {"use_dictionary": False, "column_encoding": {"uid": "DELTA_BINARY_PACKED"}}
-    pq.write_table(pa.table(columns), beside, compression="zstd", **smallest)
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        pq.write_table(pa.table(columns), beside, compression="zstd", **smallest)
 
 
 def read_scores(path: Path) -> dict[str, np.ndarray]:
@@ -103,7 +102,7 @@ def read_scores(path: Path) -> dict[str, np.ndarray]:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -134,21 +133,51 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def copy_file(source: str | os.PathLike[str], path: Path) -> None:
     """A whole copy, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        shutil.copyfile(source, beside)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write; it takes the place of `path` when all of it is on the disk. Raises RunError."""
     beside = path.with_name(path.name + ".part")
-    shutil.copyfile(source, beside)
-    os.replace(beside, path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            sync(beside)
+            os.replace(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A write that fails, as on a full disk, becomes one line. Raises RunError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())[:160]
+        raise RunError(
+            f"{path}: cannot be written ({reason}); make room or mend the disk and go on: "
+            "what was written before is whole"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def machine() -> dict[str, Any]:

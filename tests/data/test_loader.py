@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from safeclip.data.loader import CLEAN, Inputs, Loader, Recipe
 from safeclip.data.pairs import BadPair, Pair
 from safeclip.data.plan import Batch, plan
 from safeclip.data.read import Reader
+from safeclip.errors import Halted, InputError
 from tests.data.made import jpeg
 
 SIZE = 16
@@ -196,3 +200,62 @@ def test_encoded_pictures_are_decoded_once_for_all_views() -> None:
     assert Files.read == 5
     level = decode(jpeg(3), max_pixels=100)[0, 0, 0]
     assert (made.images[:, 3].int() - int(level)).abs().max() <= 1, "a flat picture stays flat in every crop"
+
+
+class Deadly(Source):
+    """Reading uid 20 sends the worker a signal: the first time only, or always. folder: remembers each such reading."""
+
+    def __init__(self, folder, number: int, always: bool = False):
+        super().__init__(40)
+        self.mark, self.number, self.always, self.training = folder / "read", number, always, os.getpid()
+
+    def __getitem__(self, uid: int) -> Pair:
+        if uid == 20 and os.getpid() != self.training:
+            first = not self.mark.exists()
+            with self.mark.open("a") as mark:
+                mark.write("x")
+            if first or self.always:
+                os.kill(os.getpid(), self.number)
+        return super().__getitem__(uid)
+
+
+@pytest.mark.parametrize(("number", "readings"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1)])
+def test_a_worker_that_is_killed_costs_no_batch_and_one_told_to_end_stays(number: int, readings: int, tmp_path) -> None:
+    batches = planned(40)
+    alone = list(loader(Source(40)).batches(1, batches))
+    source = Deadly(tmp_path, number)
+    beside = list(loader(source, 1).batches(1, batches))
+    assert source.mark.read_text() == "x" * readings
+    assert len(alone) == len(beside) == len(batches)
+    assert all(same(a, b) for a, b in zip(alone, beside, strict=True))
+
+
+def test_a_worker_that_is_told_to_end_does_so_in_the_end(monkeypatch) -> None:
+    """A process that exits waits for its workers, and must not do so for ever."""
+    monkeypatch.setattr("safeclip.data.loader.GRACE", 1)
+    batches = loader(Source(40), 1).batches(1, planned(40))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(30)
+    assert not worker.is_alive()
+
+
+def test_workers_that_are_killed_over_and_over_halt_the_run_in_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("safeclip.data.loader.DEATHS", 1)
+    made = []
+    with pytest.raises(Halted, match=r"workers were killed 1 times in a row.*lower data\.workers = 1") as error:
+        made.extend(loader(Deadly(tmp_path, signal.SIGKILL, always=True), 1).batches(1, planned(40)))
+    assert "\n" not in str(error.value)
+    assert f"batch {len(made)}:" in str(error.value)
+
+
+class Refusing(Source):
+    def __getitem__(self, uid: int) -> Pair:
+        raise InputError(f"{uid} is not what it was")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_line_for_the_reader_stays_one_line_across_processes(workers: int) -> None:
+    with pytest.raises(InputError, match=r"^\d+ is not what it was$"):
+        list(loader(Refusing(40), workers).batches(1, planned(40)))

@@ -1,7 +1,8 @@
-"""A training process that is killed while it lives: at a moment of its own CPU time, or at its n-th touch of a file.
+"""A training process that is killed, or told to end, while it lives: at a moment of its own CPU time, or at its n-th
+touch of a file.
 
-Each life is forked from a server that has torch imported and nothing more, so that it starts at once and twenty of them
-fit in a test. The moments are counted, not timed by the clock: a busy machine does not move them.
+Each life is forked from a server that has torch imported and nothing more, so that it starts at once and fifty of them
+fit in a bench. The moments are counted, not timed by the clock: a busy machine does not move them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 _FORKED = multiprocessing.get_context("forkserver")
@@ -20,20 +22,27 @@ _FORKED.set_forkserver_preload(["tests.train.warm"])
 _TOUCHES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.rmtree", "shutil.copyfile"}
 
 
-def live(arguments: list[str], told: Path, cpu: float | None = None, touch: int | None = None) -> int:
+def live(
+    arguments: list[str],
+    told: Path,
+    cpu: float | None = None,
+    touch: int | None = None,
+    number: int = signal.SIGKILL,
+) -> int:
     """Run `safeclip ARGUMENTS` in a process of its own. Returns its exit code, the negative signal where it was killed.
 
     told: file that a life which reaches its end writes its CPU seconds and touches into. cpu: seconds of CPU time after
-    which the kernel ends it. touch: it is killed just before it touches files for this time.
+    which it gets the signal. touch: it gets the signal just before it touches files for this time. number: SIGKILL, or
+    SIGTERM. What a life says goes to standard error, as ever.
     """
-    process = _FORKED.Process(target=_life, args=(arguments, told, cpu, touch))
+    process = _FORKED.Process(target=_life, args=(arguments, told, cpu, touch, number))
     process.start()
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
-def _life(arguments: list[str], told: Path, cpu: float | None, touch: int | None) -> None:
+def _life(arguments: list[str], told: Path, cpu: float | None, touch: int | None, number: int) -> None:
     touches, folder = 0, arguments[arguments.index("--out") + 1]
 
     def count(event: str, about: tuple[Any, ...]) -> None:
@@ -41,10 +50,13 @@ def _life(arguments: list[str], told: Path, cpu: float | None, touch: int | None
         if event in _TOUCHES or (event == "open" and str(about[0]).startswith(folder)):
             touches += 1
             if touches == touch:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
-    if cpu is not None:  # nobody handles SIGPROF: like SIGKILL, it ends the process wherever it is
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    def pass_on(alarm: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), number)
+
+    if cpu is not None:  # where nobody handles SIGPROF it is like SIGKILL, and ends the process wherever it is
+        signal.signal(signal.SIGPROF, signal.SIG_DFL if number == signal.SIGKILL else pass_on)
         signal.setitimer(signal.ITIMER_PROF, cpu)
     sys.addaudithook(count)
     import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from safeclip.run import RunDir
-from safeclip.train import checkpoint
 from tests import tiny
 from tests.outcome import differences, outcome
 from tests.train.lives import live
@@ -61,8 +61,8 @@ def point_to(run: RunDir, name: str) -> None:
 
 
 def steps_aside(found: dict) -> dict:
-    """The tiny run logs every step, a resumed one every tenth."""
-    return found | {"log.jsonl": [line for line in found["log.jsonl"] if line["event"] != "step"]}
+    """The tiny run logs every step, a resumed one every tenth; and what it says of a damaged checkpoint."""
+    return found | {"log.jsonl": [line for line in found["log.jsonl"] if line["event"] not in ("step", "note")]}
 
 
 def test_a_crash_between_the_folders_rename_and_latest_goes_on_from_the_one_before(
@@ -86,6 +86,29 @@ def test_a_checkpoint_half_written_is_not_seen_and_is_swept_away(tiny_run: RunDi
     assert not list(copied.checkpoints.glob(".*"))
 
 
+@pytest.mark.parametrize("damage", ["one bit", "pointer"])
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_taken_saying_so(
+    damage: str, tiny_run: RunDir, copied: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if damage == "one bit":
+        file = copied.checkpoints / "epoch-005/state.safetensors"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        says = "epoch-005: checkpoint is damaged, state.safetensors not as SHA256SUMS says; going on from epoch-004"
+    else:
+        shutil.rmtree(copied.checkpoints / "epoch-005")
+        says = "epoch-005: no whole checkpoint, model.safetensors, state.safetensors, state.json, SHA256SUMS missing"
+    assert tiny.resume(copied.path) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1, errors
+    assert says in errors
+    assert [line["text"] for line in copied.log() if line["event"] == "note"] == [
+        errors.strip().removeprefix("safeclip: ")
+    ]
+    assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(copied))) == []
+
+
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tiny_run: RunDir, copied: RunDir) -> None:
     shutil.rmtree(copied.checkpoints)
     assert tiny.resume(copied.path) == 0
@@ -98,54 +121,15 @@ def test_resuming_a_finished_run_changes_nothing(tiny_run: RunDir, copied: RunDi
     assert copied.log_file.read_bytes() == tiny_run.log_file.read_bytes(), "not even the times"
 
 
-def test_only_as_many_checkpoints_are_kept_as_asked_for(tmp_path: Path) -> None:
-    import torch
-
-    net, folder = torch.nn.Linear(2, 2), tmp_path / "checkpoints"
-    for epoch in range(1, 6):
-        checkpoint.save(folder, f"epoch-{epoch:03d}", net, {}, {"epoch": epoch + 1, "next_batch": 0}, keep=2)
-        newest = checkpoint.latest(folder)
-        assert newest is not None
-        assert newest.name == f"epoch-{epoch:03d}"
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch-004", "epoch-005", "latest"]
-
-
 def break_nothing_left(run: RunDir) -> str:
     shutil.rmtree(run.path)
     return "no run here (config.yaml is missing)"
 
 
-def break_pointer(run: RunDir) -> str:
-    point_to(run, "epoch-777")
-    return "names 'epoch-777', which is no whole checkpoint"
-
-
-def break_pointer_out_of_the_folder(run: RunDir) -> str:
-    point_to(run, "../../elsewhere")
-    return "which is no whole checkpoint"
-
-
-def break_state_gone(run: RunDir) -> str:
-    (run.checkpoints / "epoch-005/state.json").unlink()
-    return "which is no whole checkpoint"
-
-
-def break_state_cut(run: RunDir) -> str:
-    file = run.checkpoints / "epoch-005/state.json"
-    file.write_bytes(file.read_bytes()[:100])
-    return "not readable"
-
-
-def break_tensors_cut(run: RunDir) -> str:
-    file = run.checkpoints / "epoch-005/state.safetensors"
-    file.write_bytes(file.read_bytes()[:5000])
-    return "not readable"
-
-
-def break_towers_cut(run: RunDir) -> str:
-    file = run.checkpoints / "epoch-005/model.safetensors"
-    file.write_bytes(file.read_bytes()[:5000])
-    return "not readable"
+def break_every_checkpoint(run: RunDir) -> str:
+    for file in run.checkpoints.glob("*/model.safetensors"):
+        file.write_bytes(file.read_bytes()[:5000])
+    return "epoch-005: checkpoint is damaged, model.safetensors not as SHA256SUMS says; no whole checkpoint is left"
 
 
 def break_other_method(run: RunDir) -> str:
@@ -171,6 +155,9 @@ def break_other_scoring(run: RunDir) -> str:
     from safetensors.torch import load_file, save_file
 
     save_file({name: t for name, t in load_file(state).items() if "running" not in name}, state)
+    sums = state.parent / "SHA256SUMS"
+    lines = [line for line in sums.read_text().splitlines() if not line.endswith(state.name)]
+    sums.write_text("\n".join([*lines, f"{hashlib.sha256(state.read_bytes()).hexdigest()}  {state.name}\n"]))
     return "holds no 'cosine', which safeclip needs"
 
 

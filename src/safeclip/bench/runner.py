@@ -30,7 +30,7 @@ from safeclip.bench.spec import Spec
 from safeclip.bench.summary import summary
 from safeclip.bench.table import tabulate
 from safeclip.bench.wording import markdown
-from safeclip.errors import InputError, RunError
+from safeclip.errors import Halted, InputError, RunError
 from safeclip.report.words import duration
 from safeclip.run import write_json, write_text
 
@@ -103,6 +103,8 @@ class Bench:
             if cell.start is not None and before is None:
                 raise RunError(f"starts from {cell.start.method.title}, which has not been done")
             self.records.keep(cell, measure(cell, self.folder, before=before, quiet=quiet))
+        except Halted:  # told to end, or the data is gone for the next runs too
+            raise
         except Exception as error:  # hours of runs must not end with the first that fails, whatever the reason
             line = " ".join(str(error).split())
             reason = line if isinstance(error, (InputError, RunError)) else f"{type(error).__name__}: {line}"

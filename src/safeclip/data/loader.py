@@ -1,11 +1,14 @@
 """From planned uids to tensors: one decode per pair, then as many views of it as the objective wants.
 
 Crops and captions are made here, on the CPU; flips and colours later on the device, from the draws that travel with
-the batch. Every draw is a hash of (seed, epoch, uid, view): a batch is the same in any process and after any resume.
+the batch. Every draw is a hash of (seed, epoch, uid, view): a batch is the same in any process and after any resume, so
+the batches of a worker that was killed are made again by another.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,9 +26,13 @@ from safeclip.data.plan import Batch
 from safeclip.data.read import Reader
 from safeclip.data.shard_order import in_shard_order, window_of
 from safeclip.data.text_views import TEXT_DRAWS, eda
-from safeclip.errors import RunError
+from safeclip.errors import Halted, InputError, RunError
 
 _CAPTION_STREAM, _VIEW_STREAM = 1, 10
+GRACE = 10
+"""Seconds that a worker goes on after it was told to end."""
+DEATHS = 3
+"""Times in a row, without a batch in between, that workers may be killed before the run halts."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +89,50 @@ class Loader:
         )
 
     def batches(self, epoch: int, plan: list[Batch], start: int = 0) -> Iterator[Inputs]:
-        """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes."""
-        source, workers = self.reader.source, min(self.reader.config.workers, max(len(plan) - start, 0))
+        """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes. Raises what
+        the reader raises, and Halted where workers are killed over and over.
+        """
+        source, deaths = self.reader.source, 0
         window = window_of(source, self.reader.config.shard_window)
         if window and isinstance(source, Shards):
             plan = in_shard_order(plan, source.ends_S, window, self.seed, epoch)
+        while start < len(plan):
+            try:
+                for made in self._ahead(epoch, plan, start):
+                    if isinstance(made, Exception):
+                        raise made
+                    yield made
+                    start, deaths = start + 1, 0
+            except (RuntimeError, OSError, EOFError) as error:
+                if self.reader.config.workers == 0 or not _worker_died(error):
+                    raise
+                deaths += 1
+            if deaths == DEATHS:
+                raise Halted(
+                    f"epoch {epoch}, batch {start}: data workers were killed {deaths} times in a row, often for want "
+                    f"of memory or of room in /dev/shm; lower data.workers = {self.reader.config.workers}"
+                )
+
+    def _ahead(self, epoch: int, plan: list[Batch], start: int) -> Iterator[Inputs | Exception]:
+        before = signal.getsignal(signal.SIGCHLD)
         batches = iter(
             DataLoader(
                 _Planned(self, epoch, plan),
                 batch_size=None,
                 sampler=range(start, len(plan)),
-                num_workers=workers,
+                num_workers=min(self.reader.config.workers, len(plan) - start),
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # its own: a resumed epoch must not draw from the global one a second time
+                worker_init_fn=_leave_signals_to_training,
             )
         )
-        with Ahead(source, plan, start) as ahead:  # its thread starts after the workers are forked
-            for i, inputs in enumerate(batches, start):
-                if isinstance(inputs, RunError):
-                    raise inputs
+        if threading.current_thread() is threading.main_thread():
+            # torch would raise in the midst of a step when a worker dies; without its handler, waiting for a batch does
+            signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
+        with Ahead(self.reader.source, plan, start) as ahead:  # its thread starts after the workers are forked
+            for i, made in enumerate(batches, start):
                 ahead.at(i)
-                yield inputs
+                yield made
 
     def make(self, epoch: int, batch: Batch) -> Inputs:
         recipe = self.recipes[batch.objective]
@@ -140,16 +170,31 @@ class Loader:
         return Inputs(uids, batch.objective, torch.from_numpy(images), paint, torch.stack(tokens), bad)
 
 
-class _Planned(Dataset[Inputs | RunError]):
+def _worker_died(error: Exception) -> bool:
+    """In torch's own words, or by a connection that it left half used; not an error that it raised and handed over."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker")
+    gone = isinstance(error, (ConnectionError, EOFError, FileNotFoundError))
+    return gone and "in DataLoader worker process" not in str(error)
+
+
+def _leave_signals_to_training(worker: int) -> None:
+    """A job that is told to end tells all its processes, and the batch that training waits for is still wanted. Not for
+    ever: a process that exits ends its workers by the same signal, and waits for them."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE))
+
+
+class _Planned(Dataset[Inputs | Exception]):
     def __init__(self, loader: Loader, epoch: int, plan: list[Batch]):
         self.loader, self.epoch, self.plan = loader, epoch, plan
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> Inputs | RunError:
-        """The batch, or what ends the run: as a value, since an error loses its one line on the way out of a worker."""
+    def __getitem__(self, index: int) -> Inputs | Exception:
+        """Errors that are one line come back as values: raised in a worker, torch would make them a traceback."""
         try:
             return self.loader.make(self.epoch, self.plan[index])
-        except RunError as error:
+        except (InputError, RunError) as error:
             return error

@@ -22,6 +22,11 @@ class BadPair(Exception):
     """One pair cannot be used; str() is the reason. It is counted and left out, and the run goes on."""
 
 
+class Unreadable(BadPair):
+    """The storage did not give the pair's bytes: a file of its own that is missing, or all of the data gone with it.
+    safeclip.data.read tells which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """An image and its captions, as they lie in the data set.
@@ -50,7 +55,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, uid: int) -> Pair:
-        """The pair. Raises BadPair (unreadable, missing file) and IndexError."""
+        """The pair. Raises BadPair, where its bytes cannot be had Unreadable, and IndexError."""
         ...
 
     def captions(self, uid: int) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """From uid to a decoded picture and its captions: source, decoder, planted edits, and a cache where memory allows.
 
 Every part that looks at a pair (training, scoring, evaluation, audit) reads it here, so they all see the same picture.
+What must stay true: a pair that cannot be read leaves the run only where others still can; storage that no longer gives
+what it gave before (a lost mount) halts it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,8 +15,11 @@ import numpy as np
 
 from safeclip.config import DataConfig
 from safeclip.data.decode import decode
-from safeclip.data.pairs import BadPair, Source
-from safeclip.errors import InputError
+from safeclip.data.pairs import BadPair, Pair, Source, Unreadable
+from safeclip.errors import Halted, InputError
+
+PATIENCE = (0.0, 1.0, 3.0, 10.0)
+"""Seconds waited before each try to reach storage that does not answer."""
 
 
 class Edit(Protocol):
@@ -37,15 +43,20 @@ class Reader:
         self.source, self.config, self.edit, self.short_side = source, config, edit, short_side
         self._planted = frozenset(edit.uids.tolist()) if edit is not None else frozenset()
         self._cache: _Cache | None = None
+        self._known: list[int] = []
+        """uids that have been read, spread over the data."""
 
     def __len__(self) -> int:
         return len(self.source)
 
     def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """uint8 RGB (H, W, 3) and at least one caption. Raises BadPair."""
+        """uint8 RGB (H, W, 3) and at least one caption. Raises BadPair, and Halted where the storage is gone."""
         if self._cache is not None:
             return self._cache.read(uid)
-        pair = self.source[uid]
+        try:
+            pair = self.source[uid]
+        except Unreadable as reason:
+            pair = self._again(uid, str(reason))
         image = decode(pair.image, max_pixels=self.config.max_pixels, short_side=self.short_side)
         captions = self._usable(pair.captions)
         if uid in self._planted:
@@ -98,7 +109,30 @@ class Reader:
                 found[uid] = self.read(uid)[0].nbytes
             except BadPair as bad:
                 found[uid] = str(bad)
+        self._known = [uid for uid, size in found.items() if not isinstance(size, str)] or self._known
         return found
+
+    def _again(self, uid: int, reason: str) -> Pair:
+        """A pair that could not be read, once its known neighbours can be again. Raises BadPair where they can and it
+        cannot, Halted where they cannot either."""
+        near = sorted({*self._known} - {uid}, key=lambda other: abs(other - uid))[:2]
+        for seconds in PATIENCE:
+            time.sleep(seconds)
+            if not near or any(map(self._answers, near)):
+                return self.source[uid]
+        raise Halted(
+            f"data {self.config.spec}: the storage no longer answers: uid {uid} ({reason}), "
+            f"nor uids {near}, which were read when the run began; mount it again"
+        )
+
+    def _answers(self, uid: int) -> bool:
+        try:
+            self.source[uid]
+        except Unreadable:
+            return False
+        except BadPair:
+            pass
+        return True
 
     def _usable(self, captions: tuple[str, ...]) -> tuple[str, ...]:
         usable = tuple(c[: self.config.max_caption_chars] for c in captions if c and not c.isspace())

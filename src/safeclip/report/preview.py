@@ -17,7 +17,7 @@ from safeclip.attacks.changes import Change, changes
 from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.samples import Samples
 from safeclip.data.pairs import Source
-from safeclip.errors import InputError
+from safeclip.errors import InputError, RunError
 from safeclip.report.attack_list import parameters
 from safeclip.report.page import environment
 from safeclip.report.pictures import data_uri
@@ -193,6 +193,7 @@ def _write(path: str | os.PathLike[str], text: str) -> Path:
     page = Path(path)
     try:
         write_text(page, text)
-    except OSError as error:
-        raise InputError(f"{page}: {error.strerror}; name a page that can be written, as in preview.html") from None
+    except RunError as error:
+        reason = str(error.__cause__) if error.__cause__ else "cannot be written"
+        raise InputError(f"{page}: {reason}; name a page that can be written, as in preview.html") from None
     return page

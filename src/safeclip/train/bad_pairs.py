@@ -6,13 +6,13 @@ same plan.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from safeclip.errors import RunError
+from safeclip.run import replacing
 
 
 class BadPairs:
@@ -56,10 +56,7 @@ class BadPairs:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.file.with_name(self.file.name + ".part")
         rows = sorted(self.reasons.items())
-        pq.write_table(
-            pa.table({"uid": pa.array([u for u, _ in rows], pa.int64()), "reason": [r for _, r in rows]}), beside
-        )
-        os.replace(beside, self.file)
+        table = pa.table({"uid": pa.array([u for u, _ in rows], pa.int64()), "reason": [r for _, r in rows]})
+        with replacing(self.file) as beside:
+            pq.write_table(table, beside)

@@ -3,16 +3,22 @@
     checkpoints/epoch-007/  model.safetensors   the towers, in open_clip's form
                             state.safetensors   moments, pools, masks, generator state
                             state.json          epoch, step, counters, lengths of the growing files
-    checkpoints/latest      the name of the newest whole one
+                            SHA256SUMS          of the three, as `sha256sum --check` reads it
+    checkpoints/latest      the name of the newest one
 
-A checkpoint is written into a folder beside and renamed; `latest` is replaced after that. No pickle is written or read.
+What must stay true: a checkpoint is written into a folder beside, flushed to the disk and renamed, and `latest` is
+replaced after that, so that neither a kill nor a full disk costs the one before. One that is no longer as it was
+written is never gone on from; the newest whole one before it is. No pickle is written or read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +27,47 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from safeclip.errors import InputError
+from safeclip.errors import InputError, RunError
+from safeclip.run import replacing, sync
 
 _OPTIMIZER = "optimizer."
+_FILES = ("model.safetensors", "state.safetensors", "state.json")
+_SUMS = "SHA256SUMS"
+_NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?")
 
 
 def save(
     folder: Path, name: str, net: nn.Module, tensors: dict[str, Tensor], values: dict[str, Any], keep: int
 ) -> None:
-    """Write checkpoint `name` under `folder` and forget all but the newest `keep`."""
+    """Write checkpoint `name` under `folder` and forget all but the newest `keep`. Raises RunError, on a full disk for
+    instance, and leaves the checkpoint before as it was.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{name}.part"
     for torn in folder.glob(".*.part"):  # of a run that was killed
         shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
-    beside.mkdir()
-    save_file(_separate(net.state_dict()), beside / "model.safetensors")
-    save_file(_separate(tensors), beside / "state.safetensors")
-    (beside / "state.json").write_text(json.dumps(values, indent=1, allow_nan=False), encoding="utf-8")
-    for file in beside.iterdir():
-        _sync(file)
-    final = folder / name
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(beside, final)
-    latest = folder / ".latest.part"
-    latest.write_text(name + "\n", encoding="utf-8")
-    _sync(latest)
-    os.replace(latest, folder / "latest")
-    _sync(folder)
-    whole = sorted(
-        (p for p in folder.iterdir() if (p / "state.json").is_file() and not p.name.startswith(".")), key=_age
-    )
-    for old in whole[:-keep]:
-        if old.name != name:
-            gone = folder / f".{old.name}.part"
-            os.replace(old, gone)  # a half-deleted folder must not pass for a checkpoint
-            shutil.rmtree(gone)
+    beside = folder / f".{name}.part"
+    try:
+        _write(beside, net, tensors, values)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else _line(error)
+        newest = (folder / "latest").read_text("utf-8").strip() if (folder / "latest").exists() else "none yet"
+        raise RunError(
+            f"{folder / name}: checkpoint cannot be written ({reason}); make room, and "
+            f"`safeclip train --resume` goes on from the one before ({newest})"
+        ) from None
+    _remove(folder / name)
+    os.replace(beside, folder / name)
+    sync(folder)
+    with replacing(folder / "latest") as file:
+        file.write_text(name + "\n", encoding="utf-8")
+    sync(folder)
+    for old in [path for path in _by_age(folder) if _age(path) <= _age(folder / name)][keep:]:
+        _remove(old)
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint, None where the run has none yet. Raises InputError where `latest` names nothing."""
+    """The checkpoint that `latest` names, None where the run has none yet. Raises InputError where it names nothing."""
     pointer = folder / "latest"
     if not pointer.is_file():
         return None
@@ -70,6 +78,30 @@ def latest(folder: Path) -> Path | None:
             f"{pointer}: names {name!r}, which is no whole checkpoint; write the name of another one into it"
         )
     return path
+
+
+def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
+    """The checkpoint to go on from, None where the run has none yet, and a line on each newer one that is damaged.
+
+    The one that `latest` names, else the newest before it whose files are as they were written. Raises InputError where
+    there are checkpoints and not one is whole.
+    """
+    pointer = folder / "latest"
+    named = pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else ""
+    found = _by_age(folder) if folder.is_dir() else []
+    if _NAME.fullmatch(named):
+        found = [folder / named] + [path for path in found if _age(path) < _age(folder / named)]
+    elif named:
+        found = [folder / Path(named).name, *found]
+    faults: list[str] = []
+    for path in found:
+        fault = _fault(path)
+        if fault is None:
+            return path, [f"{line}; going on from {path.name}" for line in faults]
+        faults.append(f"{path}: {fault}")
+    if faults:
+        raise InputError(f"{faults[0]}; no whole checkpoint is left before it: put one back, or start anew")
+    return None, []
 
 
 def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -96,8 +128,10 @@ def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[s
 
 
 def load_towers(file: Path, net: nn.Module) -> None:
-    """model.safetensors into `net`. Raises InputError where it does not fit."""
+    """model.safetensors into `net`. Raises InputError where it does not fit, or is not as SHA256SUMS beside it says."""
     try:
+        if (file.parent / _SUMS).is_file() and file.name in _changed(file.parent, (file.name,)):
+            raise InputError(f"{file}: damaged, not as {_SUMS} says; name an older checkpoint")
         net.load_state_dict(load_file(file))
     except (OSError, SafetensorError) as error:
         raise InputError(
@@ -132,22 +166,68 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
+def _write(beside: Path, net: nn.Module, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    beside.mkdir()
+    save_file(_separate(net.state_dict()), beside / "model.safetensors")
+    save_file(_separate(tensors), beside / "state.safetensors")
+    (beside / "state.json").write_text(json.dumps(values, indent=1, allow_nan=False), encoding="utf-8")
+    sums = "".join(f"{_sha256(beside / name)}  {name}\n" for name in _FILES)
+    (beside / _SUMS).write_text(sums, encoding="utf-8")
+    for name in (*_FILES, _SUMS):
+        sync(beside / name)
+    sync(beside)
+
+
+def _remove(path: Path) -> None:
+    """Renamed first: a half-deleted folder must not pass for a checkpoint."""
+    if path.exists():
+        gone = path.with_name(f".{path.name}.old.part")
+        os.replace(path, gone)
+        shutil.rmtree(gone)
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, None where they are as they were written."""
+    missing = [name for name in (*_FILES, _SUMS) if not (path / name).is_file()]
+    if missing:
+        return f"no whole checkpoint, {', '.join(missing)} missing"
+    try:
+        changed = _changed(path, _FILES)
+    except (OSError, ValueError) as error:
+        return f"checkpoint not readable ({_line(error)})"
+    return f"checkpoint is damaged, {', '.join(changed)} not as {_SUMS} says" if changed else None
+
+
+def _changed(path: Path, names: Iterable[str]) -> list[str]:
+    """Those of the files that are not as SHA256SUMS says."""
+    lines = (path / _SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return [name for name in names if sums.get(name) != _sha256(path / name)]
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while part := handle.read(1 << 22):
+            digest.update(part)
+    return digest.hexdigest()
+
+
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """safetensors refuses shared and strided memory. On the CPU, in row order."""
     return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
 
 
-def _age(path: Path) -> tuple[int, int]:
-    values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    return int(values["epoch"]), int(values["next_batch"])
+def _by_age(folder: Path) -> list[Path]:
+    """The run's checkpoints by their names, newest first; folders that someone else put there are not among them."""
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=_age, reverse=True)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _age(path: Path) -> tuple[int, float]:
+    """(epoch, batches into it); an epoch's end comes after all of its batches."""
+    found = _NAME.fullmatch(path.name)
+    assert found is not None
+    return int(found.group(1)), float("inf") if found.group(2) is None else int(found.group(2))
 
 
 def _line(error: Exception) -> str:

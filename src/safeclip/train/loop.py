@@ -1,12 +1,14 @@
 """A training run, top to bottom: open the data, build the towers; for each epoch, ask the method and take the steps.
 
 The loop knows no method by name and no file format. What must stay true: everything that shapes the rest of the run is
-in the checkpoint, so that a run killed at any moment and resumed ends with the same weights, scores and split.
+in the checkpoint, so that a run killed at any moment and resumed ends with the same weights, scores and split. What
+else can go wrong, and what becomes of the run then: docs/crashes.md.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -21,19 +23,21 @@ from safeclip.config import RunConfig
 from safeclip.data.loader import CLEAN, Inputs, Loader
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.errors import InputError, RunError
+from safeclip.errors import Halted, InputError, RunError
 from safeclip.methods import build_method
 from safeclip.methods.base import Epoch, State, Tools
 from safeclip.model import precision
 from safeclip.model.build import build
 from safeclip.model.embed import Embedder
 from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
-from safeclip.train import checkpoint, scoring
+from safeclip.train import checkpoint, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
 from safeclip.train.log import Log
 from safeclip.train.progress import Bar
 from safeclip.train.schedule import rate_at
+from safeclip.train.skips import Skips
 from safeclip.train.step import Stepper
+from safeclip.train.stop import Stop
 
 LOG_EVERY = 10
 
@@ -41,7 +45,8 @@ LOG_EVERY = 10
 def train(config: RunConfig, out: str | os.PathLike[str], *, resume: bool = False, quiet: bool = False) -> RunDir:
     """Train as `config` says into the run directory `out`; with `resume`, go on where its newest checkpoint stands.
 
-    Raises InputError on settings or data that cannot be used, RunError where training itself fails.
+    Raises InputError on settings or data that cannot be used, RunError where training itself fails, and Halted, its
+    state saved, where it was told to end or its data is gone.
     """
     run = RunDir(out)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,14 +64,22 @@ def train(config: RunConfig, out: str | os.PathLike[str], *, resume: bool = Fals
         if config.manifest is not None:
             copy_file(config.manifest, run.manifest_file)
         run.create(config)  # last: a folder with a config.yaml is a run that can be resumed
-    newest = checkpoint.latest(run.checkpoints)
+    newest, damaged = checkpoint.newest_whole(run.checkpoints)
     if newest is not None:
         trainer.load(newest)
     else:
         trainer.log.begin(0)
         cut_back(run.split_file, 0)
+    for line in damaged:
+        _warn(line)
+        trainer.log.add({"event": "note", "epoch": trainer.epoch, "text": line})
     trainer.run_all()
     return run
+
+
+def _warn(line: str) -> None:
+    """Said even in a quiet run."""
+    print(f"safeclip: {line}", file=sys.stderr, flush=True)
 
 
 class _Trainer:
@@ -103,10 +116,19 @@ class _Trainer:
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
         self.sums: dict[str, list[float]] = {}
+        self.skips = Skips(config.optim)
         self.seconds = 0.0
         self.saved_at = time.monotonic()
+        self.stop = Stop()
 
     def run_all(self) -> None:
+        with self.stop:
+            try:
+                self._run_all()
+            except Halted as why:
+                raise Halted(f"{why}; {self._kept()}") from None
+
+    def _run_all(self) -> None:
         config, pairs = self.config, len(self.reader)
         with Bar(f"{config.method:>8}", quiet=self.quiet) as bar:
             if self.epoch <= config.epochs:
@@ -114,10 +136,24 @@ class _Trainer:
             if self.epoch == 1 and self.next_batch == 0:
                 self.log.add({"event": "start", "method": config.method, "pairs": pairs, "epochs": config.epochs})
             while self.epoch <= config.epochs:
+                self.stop.check(f"before epoch {self.epoch}")
                 self._run_epoch(bar)
             self.log.add({"event": "end", "seconds": self.seconds})
             self.log.close()
             bar.at(1.0, "done")
+        self.stop.check("after the last epoch")
+
+    def _kept(self) -> str:
+        """Save what the checkpoints lack; says where the run goes on."""
+        newest = checkpoint.latest(self.run.checkpoints)
+        if self.next_batch > 0 and (newest is None or newest.name != self._inside()):
+            self.save(self._inside())
+            newest = checkpoint.latest(self.run.checkpoints)
+        where = "the start" if newest is None else newest.name
+        return f"`safeclip train --resume --out {self.run.path}` goes on from {where}"
+
+    def _inside(self) -> str:
+        return f"epoch-{self.epoch:03d}-batch-{self.next_batch:06d}"
 
     def _run_epoch(self, bar: Bar) -> None:
         started = time.monotonic()
@@ -140,12 +176,15 @@ class _Trainer:
                 done,
                 f"epoch {self.epoch}/{self.config.epochs} {epoch.phase}  {read / spent:,.0f} pairs/s{self._losses()}",
             )
+            if self.next_batch < len(epoch.batches) and self.stop.asked:
+                self.seconds += time.monotonic() - started
+                self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
             if (
                 self.next_batch < len(epoch.batches)
                 and time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
             ):
                 self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
-                self.save(f"epoch-{self.epoch:03d}-batch-{self.next_batch:06d}")
+                self.save(self._inside())
         spent = time.monotonic() - started
         self.seconds += spent
         means = {name: total / count for name, (total, count) in self.sums.items()}
@@ -162,13 +201,12 @@ class _Trainer:
         # Pairs found bad leave later epochs, and the schedule shortens under its steps: what is over runs at its end.
         step = min(self.steps[key], schedule.steps - 1)
         rate = rate_at(step, schedule.steps, schedule.peak, self.config.optim.warmup_share, schedule.constant)
-        loss = float(self.stepper(inputs, rate))
-        if not np.isfinite(loss):
-            raise RunError(
-                f"epoch {self.epoch}, batch {index}: the {name} loss is {loss}; "
-                f"lower optim.rate, or look at its pairs, uids {', '.join(map(str, inputs.uids[:5]))}, ..."
-            )
+        loss = self._loss(inputs, rate, index)
         self.steps[key] += 1
+        if not np.isfinite(loss):
+            self._skip(inputs, index)
+            return
+        self.skips.taken()
         total = self.sums.setdefault(name, [0.0, 0])
         total[0], total[1] = total[0] + loss, total[1] + 1
         if index % LOG_EVERY == 0:
@@ -176,18 +214,41 @@ class _Trainer:
             where = {"event": "step", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
             self.log.add(where | {"objective": name, "loss": loss, "rate": rate, "logit_scale": scale})
 
+    def _loss(self, inputs: Inputs, rate: float, index: int) -> float:
+        """Of a step that is taken; NaN where it was skipped. Raises RunError where it does not fit in memory."""
+        try:
+            return float(self.stepper(inputs, rate))
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        optim = self.config.optim  # trials below spoil the towers, which are not saved any more
+        fitting = memory.parts_that_fit(lambda n: self.stepper(inputs, 0.0, n), optim.accumulate, len(inputs.uids))
+        raise RunError(
+            f"epoch {self.epoch}, batch {index}: {memory.advice(optim.accumulate, fitting, len(inputs.uids))}; "
+            f"`--resume` goes on with what {self.run.config_file} says"
+        )
+
+    def _skip(self, inputs: Inputs, index: int) -> None:
+        """Take note of a step that was not taken. Raises RunError once there are too many."""
+        where = {"event": "skip", "epoch": self.epoch, "step": sum(self.steps.values()), "batch": index}
+        self.log.add(where | {"objective": inputs.objective, "uids": inputs.uids.tolist()})
+        _warn(self.skips.add(f"epoch {self.epoch}, batch {index}", inputs.objective, inputs.uids))
+
     def _losses(self) -> str:
         return "".join(f"  {name} {total / count:.3f}" for name, (total, count) in self.sums.items())
 
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
         where, done = f"epoch {self.epoch}/{self.config.epochs} scoring", (self.epoch - 1) / self.config.epochs
+
+        def progress(i: int, n: int) -> None:
+            self.stop.check(f"while scoring for epoch {self.epoch}")
+            bar.at(done, f"{where} {i}/{n}")
+
         every_caption = self.config.data.caption_choice == "mean"
         return Tools(
             usable=self.bad.usable,
-            embed=lambda: scoring.embed_all(
-                self.reader, self.embedder, self.bad, every_caption, lambda i, n: bar.at(done, f"{where} {i}/{n}")
-            ),
+            embed=lambda: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
             thumbnails=lambda uids: scoring.thumbnails_of(self.reader, self.bad, uids),
             restart=self._restart,
@@ -217,6 +278,7 @@ class _Trainer:
             "next_batch": self.next_batch,
             "steps": dict(self.steps),
             "sums": self.sums,
+            "skips": self.skips.state_dict(),
             "seconds": self.seconds,
             "method": state.values,
             "bad": self.bad.state_dict(),
@@ -243,6 +305,7 @@ class _Trainer:
             torch.cuda.set_rng_state(tensors["rng.cuda"])
         self.epoch, self.next_batch, self.seconds = values["epoch"], values["next_batch"], values["seconds"]
         self.steps, self.sums = Counter(values["steps"]), {k: list(v) for k, v in values["sums"].items()}
+        self.skips.load_state_dict(values["skips"])
         self.bad.load_state_dict(values["bad"])
         self.log.begin(values["log_length"])
         cut_back(self.run.split_file, values["split_length"])

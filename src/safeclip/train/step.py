@@ -3,6 +3,8 @@
 With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss of the whole batch: embeddings are
 cached without gradients, the loss is differentiated with respect to them, and each part runs again to carry that
 gradient into the towers (Gao et al. 2021, GradCache).
+
+What must stay true: a step whose loss or gradient is not finite leaves no trace in weights, moments, norms or pools.
 """
 
 from __future__ import annotations
@@ -30,25 +32,38 @@ class Stepper:
             decay_groups(clip.net, optim.weight_decay), lr=optim.rate, betas=optim.betas, eps=optim.eps, fused=True
         )
 
-    def __call__(self, inputs: Inputs, rate: float) -> Tensor:
-        """Train on one batch at this rate. Returns the loss, a detached scalar still on the device."""
+    def __call__(self, inputs: Inputs, rate: float, accumulate: int | None = None) -> Tensor:
+        """Train on one batch at this rate. Returns the loss, a detached scalar still on the device; NaN where the step
+        was skipped, for a loss or gradient that is not finite.
+
+        accumulate: parts to compute the batch in, instead of the config's.
+        """
         net, objective = self.clip.net, self.method.objectives[inputs.objective]
         net.train()
+        buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]  # of the norms; a few MB at most
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        parts = [part for part in torch.arange(len(inputs.uids)).chunk(self.config.optim.accumulate) if len(part)]
+        count = accumulate or self.config.optim.accumulate
+        parts = [part for part in torch.arange(len(inputs.uids)).chunk(count) if len(part)]
         if len(parts) == 1:
             image, text = self._embed(inputs, parts[0], objective.grads)
             loss = self.method.loss(inputs.objective, image, text, net.logit_scale.exp())
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             image, text, loss = self._in_parts(inputs, parts, objective.grads)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.config.optim.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.optim.clip_norm)
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.optim.clip_norm, norm)
+        finite = torch.isfinite(loss.detach() + norm)
+        self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]  # fused AdamW skips on the device
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             net.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        if not finite:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            return torch.full_like(loss.detach(), float("nan"))
         self.method.observe(inputs.objective, inputs.uids, [e.detach() for e in image], [e.detach() for e in text])
         return loss.detach()
 

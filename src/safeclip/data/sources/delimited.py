@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from safeclip.data.pairs import BadPair
+from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.labelled import UNREADABLE, Codes
 from safeclip.data.sources.paths import Ranges, open_binary
 from safeclip.errors import InputError
@@ -69,7 +69,7 @@ class Delimited:
         try:
             record = self._ranges.read(path, int(self._offset_N[row]), int(self._size_N[row]))
         except (OSError, InputError):
-            raise BadPair(f"{path}: cannot be read") from None
+            raise Unreadable(f"{path}: cannot be read") from None
         found = split_row(record, self._delimiter, self._quoted)
         if len(found) != len(self._place):
             raise BadPair(f"row has {len(found)} cells, the header {len(self._place)}")

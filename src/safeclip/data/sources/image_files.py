@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from safeclip.data.pairs import BadPair
+from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.paths import is_url
 
 MAX_BYTES = 256 * 2**20
@@ -45,10 +45,10 @@ class ImageFiles:
             with open(inside, "rb") as handle:
                 return handle.read()
         except FileNotFoundError:
-            raise BadPair(f"image {_short(path)}: no such file in {root or '.'}") from None
+            raise Unreadable(f"image {_short(path)}: no such file in {root or '.'}") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise BadPair(f"image {_short(path)}: cannot be read ({reason})") from None
+            raise Unreadable(f"image {_short(path)}: cannot be read ({reason})") from None
 
     def has(self, path: str, folder: str = "") -> bool:
         """Whether there is such a file inside the root."""
@@ -75,7 +75,7 @@ class ImageFiles:
             with fsspec.open(f"{root.rstrip('/')}/{path}", "rb") as handle:
                 data: bytes = handle.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
-            raise BadPair(f"image {_short(path)}: cannot be read ({type(error).__name__})") from None
+            raise Unreadable(f"image {_short(path)}: cannot be read ({type(error).__name__})") from None
         if len(data) > MAX_BYTES:
             raise BadPair(f"image {_short(path)}: more than {MAX_BYTES:,} bytes")
         return data

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safeclip.data.pairs import BadPair
+from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import is_url, open_binary, stamp
 from safeclip.errors import InputError
@@ -61,9 +61,9 @@ class RowGroups:
             return [table.column(name)[offset].as_py() for name in columns]
         except UnicodeDecodeError:
             raise BadPair("row is not UTF-8") from None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, InputError, pa.ArrowException) as error:
             number, within, _ = self._group_G[group].tolist()
-            raise BadPair(f"{self.files[number]}: row group {within} cannot be read ({_line(error)})") from None
+            raise Unreadable(f"{self.files[number]}: row group {within} cannot be read ({_line(error)})") from None
 
     def codes(self, column: str) -> Codes:
         """The column's values for all rows, read one row group at a time. Raises InputError."""

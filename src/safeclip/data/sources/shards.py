@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
+from safeclip.data.pairs import BadPair, NoSuchSplit, Pair, Unreadable
 from safeclip.data.sources.clip_benchmark import beside, check_count, named
 from safeclip.data.sources.folder import SPLITS, TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
@@ -145,9 +145,9 @@ class ShardSource(Labelled):
         try:
             data = self._ranges.read(path, offset, size)
         except (OSError, InputError):
-            raise BadPair(f"{path}: cannot be read") from None
+            raise Unreadable(f"{path}: cannot be read") from None
         if len(data) < size:
-            raise BadPair(f"{path}: ends before it should; it changed while in use")
+            raise Unreadable(f"{path}: ends before it should; it changed while in use")
         return data
 
     def _has_captions(self) -> bool:

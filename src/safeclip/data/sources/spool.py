@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from safeclip.data.sources.paths import Stamp, copy_url, open_binary, reason
-from safeclip.errors import InputError, RunError
+from safeclip.errors import Halted, InputError
 
 SPOOL_GIB = 32.0
 """Disk for copies, unless told otherwise (data.spool_gib)."""
@@ -39,7 +39,7 @@ class Spool:
         self.folder, self.stamps, self.limit = folder, stamps, limit
 
     def open(self, url: str) -> IO[bytes]:
-        """The copy, open to read; what has no stamp lies here and is opened itself. Raises RunError where the copy
+        """The copy, open to read; what has no stamp lies here and is opened itself. Raises Halted where the copy
         cannot be had, InputError where the file cannot."""
         if url not in self.stamps:
             return open_binary(url)
@@ -47,12 +47,12 @@ class Spool:
             self.fetch(url)
             with contextlib.suppress(FileNotFoundError):  # another process needed the room
                 return self._place(url).open("rb")
-        raise RunError(
+        raise Halted(
             f"data {url}: its local copy in {self.folder} is gone as soon as it is there; raise data.spool_gib"
         )
 
     def fetch(self, url: str) -> None:
-        """See that the copy is there, and count it as used. Raises RunError."""
+        """See that the copy is there, and count it as used. Raises Halted."""
         place = self._place(url)
         if self._used(place):
             return
@@ -68,7 +68,7 @@ class Spool:
                 except (OSError, InputError) as error:
                     beside.unlink(missing_ok=True)
                     if left == 0:
-                        raise RunError(
+                        raise Halted(
                             f"data {url}: cannot be fetched, tried {TRIES} times ({reason(error)}); "
                             "see that it can be reached, then go on with --resume"
                         ) from None

@@ -1,0 +1,48 @@
+"""A step that does not fit in memory: found out by trying how many parts of the batch do (optim.accumulate).
+
+What must stay true: a trial is a whole step, its optimizer's moments included, so what is advised has been seen to fit.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the device, or of the machine."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def parts_that_fit(try_step: Callable[[int], object], parts: int, pairs: int) -> int | None:
+    """The fewest parts, doubling from `parts`, in which a batch of `pairs` fits; None where not even pairs of two do.
+
+    try_step: takes the number of parts and does a whole step with them. Call this outside the `except` that caught the
+    error: a traceback keeps the failed step's tensors.
+    """
+    while (parts := 2 * parts) <= pairs // 2:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        try:
+            try_step(parts)
+            return parts
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+    return None
+
+
+def advice(parts: int, fitting: int | None, pairs: int) -> str:
+    """One line. parts: that the batch of `pairs` was computed in. fitting: in how many it would fit."""
+    said = f"out of memory with {-(-pairs // parts)} pairs at once"
+    if fitting is None:
+        return f"{said}, and with 2 as well; take a smaller model.name, or a device with more memory"
+    most = -(-pairs // fitting)
+    return (
+        f"{said}; {most} fit: set optim.accumulate = {fitting} (the same loss, in parts), or optim.batch_size = {most}"
+    )
