@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a verb and return its exit code."""
     options = parser(_VERBS).parse_args(arguments)
     try:
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and options.verb is not train:
+            raise InputError(f"{options.verb.__name__}: runs in one process; torchrun is for `safeclip train`")
         result = options.verb(options)
     except InputError as error:
         return _fail(options, error, 2)
@@ -59,6 +62,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if config.evaluate:  # a split that is not there is better known before training than after it
         open_source(data.spec, split=data.eval_split, **columns(data))
     run = run_training(config, options.out, resume=options.resume, quiet=options.quiet)
+    if not _writes():
+        sys.exit(0)
     config = run.config()
     metrics = evaluate_run(run.path) if config.evaluate else None
     write_report(run.path)
@@ -225,7 +230,14 @@ def _say(options: argparse.Namespace, *lines: str) -> None:
         print("\n".join(lines))
 
 
+def _writes() -> bool:
+    """Whether this process is the only one, or the first of those that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", 1)) == 1 or int(os.environ.get("RANK", 0)) == 0
+
+
 def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
+    if not _writes():  # the first says it
+        return code
     line = " ".join(str(error).split())
     print(f"safeclip: {line}", file=sys.stderr)
     if options.json:

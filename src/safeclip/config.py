@@ -91,6 +91,8 @@ class ModelConfig:
     """Checkpoint file to start from, in open_clip's form (.safetensors, or .pt without pickle); None: from scratch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward pass; `auto` times a product on this machine and takes bf16 where it is faster."""
+    shard: bool = False
+    """On many ranks, split weights, gradients and moments over them (FSDP2), for towers too large for one device."""
 
     def __post_init__(self) -> None:
         _check(bool(self.name), "model.name", self.name, "name an architecture; `safeclip doctor --models` lists them")

@@ -23,7 +23,9 @@ FILES = ("model.safetensors", "state.safetensors", "state.json", "SHA256SUMS")
 
 def save(folder: Path, epoch: int, keep: int = 9, net: nn.Module | None = None) -> Path:
     name = f"epoch-{epoch:03d}"
-    checkpoint.save(folder, name, net or nn.Linear(2, 2), {"x": torch.ones(3)}, {"epoch": epoch + 1}, keep)
+    checkpoint.save(
+        folder, name, (net or nn.Linear(2, 2)).state_dict(), {"x": torch.ones(3)}, {"epoch": epoch + 1}, keep
+    )
     return folder / name
 
 

@@ -5,6 +5,7 @@ Every uid is planned exactly once an epoch (DESIGN 4.5): the remainder of a side
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -47,6 +48,14 @@ def plan(
             batches.append((place, side, Batch(part, objective)))
     batches.sort(key=lambda item: item[:2])  # stable: a side's batches keep their order
     return [batch for _, _, batch in batches]
+
+
+def digest(batches: list[Batch]) -> str:
+    """Of a plan: two are the same where their digests are."""
+    found = hashlib.sha256()
+    for batch in batches:
+        found.update(f"{batch.objective} {len(batch.uids)} ".encode() + batch.uids.tobytes())
+    return found.hexdigest()
 
 
 def _cut(uids: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -68,7 +68,7 @@ class Pool:
             ValueError: z is not (B, dim).
         """
         self._check(z_BD)
-        z_BD = z_BD.detach().to(self.ring.device, torch.float32)
+        z_BD = z_BD.detach().to(self.ring)
         norm_B = z_BD.norm(dim=1)
         usable_B = torch.isfinite(norm_B) & (norm_B > 0)
         z_BD = F.normalize(z_BD[usable_B], dim=1)

@@ -16,10 +16,10 @@ from safeclip.run import replacing
 
 
 class BadPairs:
-    """usable: bool (N,), the pairs to plan with."""
+    """usable: bool (N,), the pairs to plan with. writes: whether the list is kept on disk; one rank does."""
 
-    def __init__(self, file: Path, pairs: int, max_share: float):
-        self.file, self.max_share = file, max_share
+    def __init__(self, file: Path, pairs: int, max_share: float, writes: bool = True):
+        self.file, self.max_share, self.writes = file, max_share, writes
         self.usable = np.ones(pairs, bool)
         self.reasons: dict[int, str] = {}
 
@@ -53,6 +53,8 @@ class BadPairs:
             self._write()
 
     def _write(self) -> None:
+        if not self.writes:
+            return
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from safeclip.errors import InputError, RunError
 from safeclip.run import replacing, sync
+from safeclip.train.distributed.sharded import laid_out_as
 
 _OPTIMIZER = "optimizer."
 _FILES = ("model.safetensors", "state.safetensors", "state.json")
@@ -37,7 +38,7 @@ _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?")
 
 
 def save(
-    folder: Path, name: str, net: nn.Module, tensors: dict[str, Tensor], values: dict[str, Any], keep: int
+    folder: Path, name: str, weights: dict[str, Tensor], tensors: dict[str, Tensor], values: dict[str, Any], keep: int
 ) -> None:
     """Write checkpoint `name` under `folder` and forget all but the newest `keep`. Raises RunError, on a full disk for
     instance, and leaves the checkpoint before as it was.
@@ -47,7 +48,7 @@ def save(
         shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
     beside = folder / f".{name}.part"
     try:
-        _write(beside, net, tensors, values)
+        _write(beside, weights, tensors, values)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else _line(error)
@@ -161,14 +162,15 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
         if name.startswith(_OPTIMIZER):
             _, number, key = name.split(".", 2)
             p = parameters[int(number)]
+            value = laid_out_as(value, p)
             ordered = torch.empty_like(p, dtype=value.dtype).copy_(value) if value.shape == p.shape else value
             state.setdefault(int(number), {})[key] = ordered
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
-def _write(beside: Path, net: nn.Module, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+def _write(beside: Path, weights: dict[str, Tensor], tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
     beside.mkdir()
-    save_file(_separate(net.state_dict()), beside / "model.safetensors")
+    save_file(_separate(weights), beside / "model.safetensors")
     save_file(_separate(tensors), beside / "state.safetensors")
     (beside / "state.json").write_text(json.dumps(values, indent=1, allow_nan=False), encoding="utf-8")
     sums = "".join(f"{_sha256(beside / name)}  {name}\n" for name in _FILES)

@@ -47,6 +47,19 @@ class Log:
                 self.writer.add_scalar(name, value, record["step"])
 
 
+class NoLog:
+    """Of a rank that writes nothing."""
+
+    def begin(self, length: int) -> None: ...
+
+    def add(self, record: dict[str, Any]) -> None: ...
+
+    def length(self) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
 def scalars(record: dict[str, Any]) -> dict[str, float]:
     """What of a line can be drawn over the steps, by the name it gets."""
     if record["event"] == "step":

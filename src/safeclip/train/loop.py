@@ -7,6 +7,7 @@ else can go wrong, and what becomes of the run then: docs/crashes.md.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -19,8 +20,9 @@ import numpy as np
 import torch
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.config import RunConfig
+from safeclip.config import RunConfig, to_dict
 from safeclip.data.loader import CLEAN, Inputs, Loader
+from safeclip.data.plan import digest
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
 from safeclip.errors import Halted, InputError, RunError
@@ -30,9 +32,9 @@ from safeclip.model import precision
 from safeclip.model.build import build
 from safeclip.model.embed import Embedder
 from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
-from safeclip.train import checkpoint, memory, scoring
+from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
-from safeclip.train.log import Log
+from safeclip.train.log import Log, NoLog
 from safeclip.train.progress import Bar
 from safeclip.train.schedule import rate_at
 from safeclip.train.skips import Skips
@@ -46,28 +48,36 @@ def train(config: RunConfig, out: str | os.PathLike[str], *, resume: bool = Fals
     """Train as `config` says into the run directory `out`; with `resume`, go on where its newest checkpoint stands.
 
     Raises InputError on settings or data that cannot be used, RunError where training itself fails, and Halted, its
-    state saved, where it was told to end or its data is gone.
+    state saved, where it was told to end or its data is gone. The processes of `torchrun` train together; the first
+    alone writes.
     """
-    run = RunDir(out)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with distributed.ranks():
+        return _train(config, RunDir(out), resume, quiet)
+
+
+def _train(config: RunConfig, run: RunDir, resume: bool, quiet: bool) -> RunDir:
+    device, first = distributed.device(), distributed.first()
     if resume:
         config = run.config()
     else:
-        run.check_free()
-        arithmetic = precision.resolve(config.model.precision, device)
+        if first:
+            run.check_free()
+        arithmetic = distributed.of_first(precision.resolve(config.model.precision, device))
         config = replace(config, model=replace(config.model, precision=arithmetic))
     planted = None
     if config.manifest is not None:
         planted = Manifest.load(run.manifest_file if resume else config.manifest)
     trainer = _Trainer(config, run, planted, device, quiet)
-    if not resume:
+    if not resume and first:
         if config.manifest is not None:
             copy_file(config.manifest, run.manifest_file)
         run.create(config)  # last: a folder with a config.yaml is a run that can be resumed
     newest, damaged = checkpoint.newest_whole(run.checkpoints)
+    distributed.agree("other settings or data", json.dumps(to_dict(config)) + trainer.reader.source.fingerprint)
+    distributed.agree("another newest checkpoint", newest.name if newest else "none")
     if newest is not None:
         trainer.load(newest)
-    else:
+    elif first:
         trainer.log.begin(0)
         cut_back(run.split_file, 0)
     for line in damaged:
@@ -79,7 +89,8 @@ def train(config: RunConfig, out: str | os.PathLike[str], *, resume: bool = Fals
 
 def _warn(line: str) -> None:
     """Said even in a quiet run."""
-    print(f"safeclip: {line}", file=sys.stderr, flush=True)
+    if distributed.first():
+        print(f"safeclip: {line}", file=sys.stderr, flush=True)
 
 
 class _Trainer:
@@ -94,7 +105,7 @@ class _Trainer:
             )
         if manifest is not None:
             manifest.check(source)
-        self.log = Log(run, config.tensorboard)
+        self.log: Log | NoLog = Log(run, config.tensorboard) if distributed.first() else NoLog()
         torch.use_deterministic_algorithms(True, warn_only=True)
         # nothing here reads memory it has not written
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -112,7 +123,7 @@ class _Trainer:
         self.embedder = Embedder(self.clip, device, resolved)
         recipes = {name: objective.recipe for name, objective in self.method.objectives.items()} | {"clean": CLEAN}
         self.loader = Loader(self.reader, config.views, self.clip.image_size, self.clip.tokenize, recipes, config.seed)
-        self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share)
+        self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
         self.sums: dict[str, list[float]] = {}
@@ -130,24 +141,28 @@ class _Trainer:
 
     def _run_all(self) -> None:
         config, pairs = self.config, len(self.reader)
-        with Bar(f"{config.method:>8}", quiet=self.quiet) as bar:
+        with Bar(f"{config.method:>8}", quiet=self.quiet or not distributed.first()) as bar:
             if self.epoch <= config.epochs:
                 self.reader.cache_all(lambda done, total: bar.at(0.0, f"reading pictures {done}/{total}"))
             if self.epoch == 1 and self.next_batch == 0:
                 self.log.add({"event": "start", "method": config.method, "pairs": pairs, "epochs": config.epochs})
             while self.epoch <= config.epochs:
+                self.stop.asked = distributed.anywhere(self.stop.asked)
                 self.stop.check(f"before epoch {self.epoch}")
                 self._run_epoch(bar)
             self.log.add({"event": "end", "seconds": self.seconds})
             self.log.close()
             bar.at(1.0, "done")
+        self.stop.asked = distributed.anywhere(self.stop.asked)
         self.stop.check("after the last epoch")
 
     def _kept(self) -> str:
-        """Save what the checkpoints lack; says where the run goes on."""
+        """Save what the checkpoints lack; says where the run goes on. A rank that halts alone saves nothing."""
         newest = checkpoint.latest(self.run.checkpoints)
-        if self.next_batch > 0 and (newest is None or newest.name != self._inside()):
-            self.save(self._inside())
+        if distributed.world() == 1 or self.stop.asked:
+            if distributed.of_first(self.next_batch > 0 and (newest is None or newest.name != self._inside())):
+                self.save(self._inside())
+            distributed.anywhere(False)  # the others wait until the first has written
             newest = checkpoint.latest(self.run.checkpoints)
         where = "the start" if newest is None else newest.name
         return f"`safeclip train --resume --out {self.run.path}` goes on from {where}"
@@ -162,13 +177,18 @@ class _Trainer:
             self.bad.settle()
             self.method.begin_epoch(self.epoch, self._tools(bar))
         epoch = self.method.plan(self.epoch, self.bad.usable)
+        distributed.agree("another plan", digest(epoch.batches))
         pairs = sum(len(batch.uids) for batch in epoch.batches)
         read = 0
-        for i, inputs in enumerate(self.loader.batches(self.epoch, epoch.batches, self.next_batch), self.next_batch):
-            self.bad.add(inputs.bad)
-            if len(inputs.uids) >= 2:
-                self._step(inputs, epoch, i)
-            read += len(inputs.uids)
+        mine = distributed.shares(epoch.batches)
+        for i, inputs in enumerate(self.loader.batches(self.epoch, mine, self.next_batch), self.next_batch):
+            found = distributed.joined(inputs.bad)
+            self.bad.add(found)
+            inputs, slices = distributed.meet(inputs, epoch.batches[i].uids, {uid for uid, _ in found})
+            taken = sum(map(len, slices))
+            if taken >= 2:
+                self._step(inputs, epoch, i, slices)
+            read += taken
             self.next_batch = i + 1
             spent = time.monotonic() - started
             done = (self.epoch - 1 + self.next_batch / len(epoch.batches)) / self.config.epochs
@@ -176,14 +196,11 @@ class _Trainer:
                 done,
                 f"epoch {self.epoch}/{self.config.epochs} {epoch.phase}  {read / spent:,.0f} pairs/s{self._losses()}",
             )
-            if self.next_batch < len(epoch.batches) and self.stop.asked:
-                self.seconds += time.monotonic() - started
-                self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
-            if (
-                self.next_batch < len(epoch.batches)
-                and time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
-            ):
+            due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+            if self.next_batch < len(epoch.batches) and distributed.anywhere(due or self.stop.asked):
+                self.stop.asked = distributed.anywhere(self.stop.asked)
                 self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
+                self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
         spent = time.monotonic() - started
         self.seconds += spent
@@ -194,17 +211,17 @@ class _Trainer:
         self.epoch, self.next_batch = self.epoch + 1, 0
         self.save(name)
 
-    def _step(self, inputs: Inputs, epoch: Epoch, index: int) -> None:
+    def _step(self, inputs: Inputs, epoch: Epoch, index: int, slices: list[np.ndarray]) -> None:
         name = inputs.objective
         schedule = epoch.schedules[name]
         key = schedule.shared or f"{epoch.phase}/{name}"
         # Pairs found bad leave later epochs, and the schedule shortens under its steps: what is over runs at its end.
         step = min(self.steps[key], schedule.steps - 1)
         rate = rate_at(step, schedule.steps, schedule.peak, self.config.optim.warmup_share, schedule.constant)
-        loss = self._loss(inputs, rate, index)
+        loss = self._loss(inputs, rate, index, slices)
         self.steps[key] += 1
         if not np.isfinite(loss):
-            self._skip(inputs, index)
+            self._skip(name, np.concatenate(slices), index)
             return
         self.skips.taken()
         total = self.sums.setdefault(name, [0.0, 0])
@@ -214,25 +231,30 @@ class _Trainer:
             where = {"event": "step", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
             self.log.add(where | {"objective": name, "loss": loss, "rate": rate, "logit_scale": scale})
 
-    def _loss(self, inputs: Inputs, rate: float, index: int) -> float:
+    def _loss(self, inputs: Inputs, rate: float, index: int, slices: list[np.ndarray]) -> float:
         """Of a step that is taken; NaN where it was skipped. Raises RunError where it does not fit in memory."""
         try:
-            return float(self.stepper(inputs, rate))
+            return float(self.stepper(inputs, rate, slices))
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
         optim = self.config.optim  # trials below spoil the towers, which are not saved any more
-        fitting = memory.parts_that_fit(lambda n: self.stepper(inputs, 0.0, n), optim.accumulate, len(inputs.uids))
+        if distributed.world() > 1:  # the others take part in no trial
+            mend = f"set optim.accumulate = {2 * optim.accumulate} or more, or give it more ranks"
+            raise RunError(f"epoch {self.epoch}, batch {index}: out of memory on rank {distributed.rank()}; {mend}")
+        fitting = memory.parts_that_fit(
+            lambda n: self.stepper(inputs, 0.0, accumulate=n), optim.accumulate, len(inputs.uids)
+        )
         raise RunError(
             f"epoch {self.epoch}, batch {index}: {memory.advice(optim.accumulate, fitting, len(inputs.uids))}; "
             f"`--resume` goes on with what {self.run.config_file} says"
         )
 
-    def _skip(self, inputs: Inputs, index: int) -> None:
+    def _skip(self, objective: str, uids: np.ndarray, index: int) -> None:
         """Take note of a step that was not taken. Raises RunError once there are too many."""
         where = {"event": "skip", "epoch": self.epoch, "step": sum(self.steps.values()), "batch": index}
-        self.log.add(where | {"objective": inputs.objective, "uids": inputs.uids.tolist()})
-        _warn(self.skips.add(f"epoch {self.epoch}, batch {index}", inputs.objective, inputs.uids))
+        self.log.add(where | {"objective": objective, "uids": uids.tolist()})
+        _warn(self.skips.add(f"epoch {self.epoch}, batch {index}", objective, uids))
 
     def _losses(self) -> str:
         return "".join(f"  {name} {total / count:.3f}" for name, (total, count) in self.sums.items())
@@ -242,7 +264,8 @@ class _Trainer:
         where, done = f"epoch {self.epoch}/{self.config.epochs} scoring", (self.epoch - 1) / self.config.epochs
 
         def progress(i: int, n: int) -> None:
-            self.stop.check(f"while scoring for epoch {self.epoch}")
+            if distributed.world() == 1:  # ranks end together, after it
+                self.stop.check(f"while scoring for epoch {self.epoch}")
             bar.at(done, f"{where} {i}/{n}")
 
         every_caption = self.config.data.caption_choice == "mean"
@@ -263,14 +286,21 @@ class _Trainer:
         self.stepper.optimizer.state.clear()
 
     def _record_split(self, record: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
+        if not distributed.first():
+            return
         write_scores(self.run.scores_file(self.epoch), columns)
         safe_uids = columns["uid"][columns["safe"]]
         append_line(self.run.split_file, record | scoring.planted_in(self.manifest, safe_uids))
 
     def save(self, name: str) -> None:
+        self.saved_at = time.monotonic()
+        weights = distributed.whole(self.clip.net.state_dict())
+        moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))
+        if not distributed.first():
+            return
         state = self.method.state_dict()
         tensors = {f"method.{key}": value for key, value in state.tensors.items()}
-        tensors |= checkpoint.pack_optimizer(self.stepper.optimizer) | {"rng.cpu": torch.get_rng_state()}
+        tensors |= moments | {"rng.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state()
         values = {
@@ -286,8 +316,7 @@ class _Trainer:
             "split_length": length_of(self.run.split_file),
             "belongs_to": self._identity(),
         }
-        checkpoint.save(self.run.checkpoints, name, self.clip.net, tensors, values, self.config.keep_checkpoints)
-        self.saved_at = time.monotonic()
+        checkpoint.save(self.run.checkpoints, name, weights, tensors, values, self.config.keep_checkpoints)
 
     def load(self, path: Path) -> None:
         """Go on where the checkpoint stands. Raises InputError where it belongs to another run."""
@@ -308,7 +337,8 @@ class _Trainer:
         self.skips.load_state_dict(values["skips"])
         self.bad.load_state_dict(values["bad"])
         self.log.begin(values["log_length"])
-        cut_back(self.run.split_file, values["split_length"])
+        if distributed.first():
+            cut_back(self.run.split_file, values["split_length"])
 
     def _identity(self) -> dict[str, str]:
         """What a checkpoint has to share with the run that goes on from it."""

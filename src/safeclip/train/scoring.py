@@ -1,6 +1,7 @@
 """What a split asks of the data, and what is said of it: clean embeddings, hashes of the pictures, planted pairs.
 
-What must stay true: scoring sees every usable pair once, in eval mode, without augmentation, in the order of the uids.
+What must stay true: scoring sees every usable pair once, in eval mode, without augmentation; ranks take equal
+shares of the uids, and each gets the whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from safeclip.methods.base import Embeddings
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.patterns import SIDE, thumbnails
+from safeclip.train import distributed
 from safeclip.train.bad_pairs import BadPairs
 
 _EMBED_AT_ONCE, _HASH_AT_ONCE = 512, 1024
@@ -32,21 +34,25 @@ def embed_all(
     """
     count, dim = len(reader), embedder.clip.dim
     image, text, cosine = torch.zeros(count, dim), torch.zeros(count, dim), torch.zeros(count)
-    uids = np.flatnonzero(bad.usable)
-    for start in range(0, len(uids), _EMBED_AT_ONCE):
-        kept, pictures, captions = _read(reader, uids[start : start + _EMBED_AT_ONCE], bad)
-        if not kept:
-            continue
-        rows = torch.tensor(kept)
-        captions = captions if every_caption else [some[:1] for some in captions]
-        image[rows] = embedder.images(pictures)
-        flat = embedder.texts([caption for some in captions for caption in some])
-        counts = torch.tensor([len(some) for some in captions])
-        owner = torch.repeat_interleave(torch.arange(len(kept)), counts)
-        mean = torch.zeros(len(kept), dim).index_add_(0, owner, flat) / counts[:, None]
-        text[rows] = torch.nn.functional.normalize(mean, dim=1)
-        cosine[rows] = (image[rows] * mean).sum(1)  # the mean similarity over the captions
-        progress(start + len(kept), len(uids))
+    uids = distributed.share(np.flatnonzero(bad.usable))
+    with distributed.whole_weights(embedder.clip.net):
+        for start in range(0, len(uids), _EMBED_AT_ONCE):
+            kept, pictures, captions = _read(reader, uids[start : start + _EMBED_AT_ONCE], bad)
+            if not kept:
+                continue
+            rows = torch.tensor(kept)
+            captions = captions if every_caption else [some[:1] for some in captions]
+            image[rows] = embedder.images(pictures)
+            flat = embedder.texts([caption for some in captions for caption in some])
+            counts = torch.tensor([len(some) for some in captions])
+            owner = torch.repeat_interleave(torch.arange(len(kept)), counts)
+            mean = torch.zeros(len(kept), dim).index_add_(0, owner, flat) / counts[:, None]
+            text[rows] = torch.nn.functional.normalize(mean, dim=1)
+            cosine[rows] = (image[rows] * mean).sum(1)  # the mean similarity over the captions
+            progress(start + len(kept), len(uids))
+    for part in (image, text, cosine):
+        distributed.add_up(part)
+    bad.add(distributed.joined(list(bad.reasons.items())))
     bad.settle()
     return Embeddings(image, text, cosine)
 
@@ -54,20 +60,25 @@ def embed_all(
 def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     """Perceptual hashes uint64 (N,) of all usable pairs' pictures; 0 for the others."""
     hashes = np.zeros(len(reader), np.uint64)
-    uids = np.flatnonzero(bad.usable)
+    uids = distributed.share(np.flatnonzero(bad.usable))
     for start in range(0, len(uids), _HASH_AT_ONCE):
         kept, pictures, _ = _read(reader, uids[start : start + _HASH_AT_ONCE], bad)
         hashes[kept] = perceptual_hashes(pictures)
+    distributed.add_up(torch.from_numpy(hashes.view(np.int64)))
+    bad.add(distributed.joined(list(bad.reasons.items())))
     return hashes
 
 
 def thumbnails_of(reader: Reader, bad: BadPairs, uids: np.ndarray) -> np.ndarray:
     """Small pictures of these pairs, uint8 (N, SIDE, SIDE, 3); black where a pair cannot be read."""
     small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
-    for start in range(0, len(uids), _HASH_AT_ONCE):
-        some = uids[start : start + _HASH_AT_ONCE]
-        kept, pictures, _ = _read(reader, some, bad)
-        small[start + np.flatnonzero(np.isin(some, kept))] = thumbnails(pictures)
+    mine = distributed.share(np.arange(len(uids)))
+    for start in range(0, len(mine), _HASH_AT_ONCE):
+        rows = mine[start : start + _HASH_AT_ONCE]
+        kept, pictures, _ = _read(reader, uids[rows], bad)
+        small[rows[np.isin(uids[rows], kept)]] = thumbnails(pictures)
+    distributed.add_up(torch.from_numpy(small))
+    bad.add(distributed.joined(list(bad.reasons.items())))
     return small
 
 

@@ -1,0 +1,26 @@
+"""Many processes train one model, each on its slice of every batch; on one process every helper is the identity.
+
+With z_r the embeddings of rank r's slice, and L the loss of the whole batch, which every rank computes,
+
+    z = gather(z_1 .. z_W),   d theta = mean_r ( W dL/dz_r dz_r/d theta ) = dL/d theta
+
+so that W ranks take the step of one process with the whole batch: negatives, pools and running scores see all of it,
+in the plan's order, on every rank. `torchrun` starts the ranks; DDP averages the gradients, or FSDP2 where the towers
+are sharded (sharded.py).
+
+What must stay true: ranks call the collectives in the same order, whatever they read; what one rank alone decides
+(the time, the arithmetic) it tells the others; rank 0 alone writes. Ranks speak JSON and tensors, no pickle.
+"""
+
+from __future__ import annotations
+
+from safeclip.train.distributed.engine import drop_unread, engine, last_of, plain, whole, whole_weights
+from safeclip.train.distributed.gather import gather
+from safeclip.train.distributed.session import device, ranks
+from safeclip.train.distributed.slices import meet, share, shares
+from safeclip.train.distributed.talk import add_up, agree, anywhere, first, joined, of_first, rank, world
+
+__all__ = [
+    "add_up", "agree", "anywhere", "device", "drop_unread", "engine", "first", "gather", "joined", "last_of", "meet",
+    "of_first", "plain", "rank", "ranks", "share", "shares", "whole", "whole_weights", "world",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""From the rows of each rank to those of all, in rank order, with gradients back to each rank's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from safeclip.train.distributed.talk import joined, rank, world
+
+
+def gather(image: list[Tensor], text: list[Tensor], counts: list[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Embeddings of the whole batch, in rank order, with gradients to this rank's rows.
+
+    image, text: a float32 (b, D) for each view. counts: rows of each rank; a single count is a batch that every rank
+    has whole. One collective for all of them, none in the backward pass: every rank computes the same loss.
+    """
+    if world() == 1:
+        return image, text
+    whole: tuple[Tensor, ...] = _Gather.apply(  # type: ignore[no-untyped-call]
+        counts, *image, *text
+    )
+    for embedding in whole:
+        if embedding.requires_grad:
+            embedding.retain_grad()  # drop_unread asks for it
+    return list(whole[: len(image)]), list(whole[len(image) :])
+
+
+def gather_rows(mine: Tensor, counts: list[int]) -> Tensor:
+    """Rows (b, ...) of all ranks end to end (sum of counts, ...). An empty `mine` may have any other shape."""
+    shape = mine.shape[1:] if len(counts) == 1 or min(counts) > 0 else torch.Size(_shape_of_any(mine))
+    padded = torch.zeros(max(counts), *shape, dtype=mine.dtype, device=mine.device)
+    if len(mine):
+        padded[: len(mine)] = mine
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def _shape_of_any(mine: Tensor) -> list[int]:
+    return next(list(shape) for length, shape in joined([(len(mine), list(mine.shape[1:]))]) if length)
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all ranks. Gradients are times the world size, for DDP and FSDP2 average them; an embedding that the loss
+    does not read gets zeros, so that every rank's parameters all take part."""
+
+    @staticmethod
+    def forward(ctx: Any, counts: list[int], *local: Tensor) -> tuple[Tensor, ...]:
+        ctx.counts = counts
+        wide = torch.cat(local, dim=1)
+        if len(counts) > 1:
+            wide = gather_rows(wide, counts)
+        whole = tuple(part.contiguous() for part in torch.split(wide, [z.shape[1] for z in local], dim=1))
+        ctx.mark_non_differentiable(*[w for w, z in zip(whole, local, strict=True) if not z.requires_grad])
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        own = rank() if len(ctx.counts) > 1 else 0
+        start = sum(ctx.counts[:own])
+        rows = slice(start, start + ctx.counts[own])
+        return None, *[grad[rows] * len(ctx.counts) for grad in grads]

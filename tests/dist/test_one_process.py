@@ -1,0 +1,68 @@
+"""W ranks are one process: losses, pools, scores, split and weights after more than 20 steps, in double precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from safeclip.run import RunDir
+from tests import tiny
+from tests.dist import ranks
+
+GENTLE = {"epochs": 4, "optim.batch_size": 41}
+"""More than 20 steps: of 240 pairs, five batches of 21 + 20 pairs and a last one of 18 + 17."""
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "running scores, batch norm": (2, {"safeclip.veto": ["copies", "patterns"], "model.name": "safeclip-test-rn"}),
+    "fresh scores, in parts": (
+        2,
+        {"safeclip.scoring": "fresh", "model.name": "safeclip-test-vit", "optim.accumulate": 3, "views.clip_count": 2},
+    ),
+    "a tower that rests": (
+        2,
+        {"method": "roclip", "roclip.pool_size": 60, "model.name": "safeclip-test-vit", "views.clip_count": 2},
+    ),
+    "sharded towers": (
+        2,
+        {"model.shard": True, "model.name": "safeclip-test-vit", "safeclip.scoring": "fresh", "optim.accumulate": 2},
+    ),
+    "unreadable pairs, and fewer pairs than ranks": (3, {"optim.batch_size": 34, "model.name": "safeclip-test-vit"}),
+}
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("case", CASES)
+def test_ranks_train_as_one_process_does(case: str, planted: Path, tmp_path: Path) -> None:
+    world, settings = CASES[case]
+    runs = []
+    for count in (1, world):
+        out = tmp_path / f"run-{count}"
+        arguments = tiny.arguments(out, planted, GENTLE | settings)
+        told = tmp_path / f"told-{count}"
+        changes = [ranks.in_double, *[without_some] * ("unreadable" in case)]
+        assert ranks.run(count, arguments, told, *changes) == [0] * count, ranks.said(told, 0)
+        runs.append(RunDir(out))
+    one, many = runs
+    last = "epoch-004"
+    assert ranks.differences(one, many, last) == []
+    assert [run.bad_pairs_file.exists() for run in runs] == ["unreadable" in case] * 2
+    losses = [[line["loss"] for line in run.log() if line["event"] == "epoch"] for run in runs]
+    for left, right in zip(*losses, strict=True):
+        assert left == pytest.approx(right, rel=1e-6)
+
+
+def without_some(rank: int) -> None:
+    """Three pairs that no rank can read."""
+    from safeclip.data.pairs import BadPair
+    from safeclip.data.read import Reader
+
+    read = Reader.read
+
+    def failing(self: Reader, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        if uid in (5, 77, 130):
+            raise BadPair("made unreadable")
+        return read(self, uid)
+
+    Reader.read = failing  # type: ignore[method-assign]
