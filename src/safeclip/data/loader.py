@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class Inputs:
     """One batch, V views of B pairs.
 
     images: uint8 (V, B, S, S, 3). colour: float32 (V, B, K) draws, None for clean pictures.
-    tokens: int64 (V, B, context).
+    tokens: int64 (V, B, T), T as many as the longest caption needs.
     bad: (uid, reason) of planned pairs that could not be read and are not in the batch.
     """
 
@@ -63,11 +63,21 @@ class Inputs:
     tokens: Tensor
     bad: list[tuple[int, str]] = field(default_factory=list)
 
+    def pin_memory(self) -> Inputs:
+        """Into memory that a CUDA device copies from by itself; DataLoader asks for it."""
+        return self.each(lambda part: part.pin_memory())
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
+        """With its tensors changed."""
+        paint = None if self.colour is None else change(self.colour)
+        return replace(self, images=change(self.images), colour=paint, tokens=change(self.tokens))
+
 
 class Loader:
     """Batches of an epoch's plan.
 
     recipes: objective -> Recipe. size: side of a view in px. tokenize: captions -> int64 (B, context).
+    cut: drops columns of int64 (V, B, context) that the text tower need not see; None keeps all.
     """
 
     def __init__(
@@ -78,15 +88,10 @@ class Loader:
         tokenize: Callable[[Sequence[str]], Tensor],
         recipes: dict[str, Recipe],
         seed: int,
+        cut: Callable[[Tensor], Tensor] | None = None,
     ):
-        self.reader, self.views, self.size, self.tokenize, self.recipes, self.seed = (
-            reader,
-            views,
-            size,
-            tokenize,
-            recipes,
-            seed,
-        )
+        self.reader, self.views, self.size, self.recipes, self.seed = reader, views, size, recipes, seed
+        self.tokenize, self.cut = tokenize, cut
 
     def batches(self, epoch: int, plan: list[Batch], start: int = 0) -> Iterator[Inputs]:
         """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes. Raises what
@@ -167,7 +172,9 @@ class Loader:
             tokens.append(self.tokenize(seen) if seen else torch.empty(0, 1, dtype=torch.long))
             colour.append(draws[:, CROP_DRAWS + TEXT_DRAWS :].astype(np.float32))
         paint = torch.from_numpy(np.stack(colour)) if recipe.augment else None
-        return Inputs(uids, batch.objective, torch.from_numpy(images), paint, torch.stack(tokens), bad)
+        whole = torch.stack(tokens)
+        shown = whole if self.cut is None else self.cut(whole)
+        return Inputs(uids, batch.objective, torch.from_numpy(images), paint, shown, bad)
 
 
 def _worker_died(error: Exception) -> bool:

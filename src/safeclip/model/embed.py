@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from safeclip.config import ViewsConfig
 from safeclip.data.image_views import clean_crop, colour
 from safeclip.model.build import Clip
+from safeclip.model.context import cut_for, encode_text
 from safeclip.model.precision import Precision, autocast
 
 
@@ -20,6 +22,7 @@ class Embedder:
 
     def __init__(self, clip: Clip, device: torch.device, precision: Precision = "fp32"):
         self.clip, self.device, self.precision = clip, device, precision
+        self.cut = cut_for(clip.net)
 
     def images(self, images: Iterable[np.ndarray], batch: int = 256) -> Tensor:
         """uint8 RGB arrays (H, W, 3) of any sizes -> (N, D)."""
@@ -45,7 +48,9 @@ class Embedder:
 
     def tokens(self, tokens_BT: Tensor) -> Tensor:
         """int64 (B, context) -> (B, D)."""
-        return self._unit(self.clip.net.encode_text, tokens_BT.to(self.device))
+        if self.cut is not None:
+            tokens_BT = self.cut(tokens_BT)
+        return self._unit(partial(encode_text, self.clip.net), tokens_BT.to(self.device))
 
     @torch.no_grad()
     def _unit(self, encode: object, inputs: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from safeclip.data.loader import Inputs
 from safeclip.data.plan import Batch
 from safeclip.train.distributed.gather import gather_rows
-from safeclip.train.distributed.talk import rank, world
+from safeclip.train.distributed.talk import joined, rank, world
 
 
 def split(uids: np.ndarray) -> list[np.ndarray]:
@@ -42,7 +43,9 @@ def meet(inputs: Inputs, planned: np.ndarray, bad: set[int]) -> tuple[Inputs, li
     uids = np.concatenate(slices)
     if len(uids) == 0:
         return inputs, [uids]
-    tokens = gather_rows(inputs.tokens.transpose(0, 1), counts)
+    width = inputs.tokens.shape[-1]  # captions are cut to the longest of each rank's slice
+    tokens = torch.nn.functional.pad(inputs.tokens, (0, max(joined([width])) - width))
+    tokens = gather_rows(tokens.transpose(0, 1), counts)
     images = gather_rows(inputs.images.transpose(0, 1), counts)
     colour = None if inputs.colour is None else gather_rows(inputs.colour.transpose(0, 1), counts)
     colour = None if colour is None else colour.transpose(0, 1)
