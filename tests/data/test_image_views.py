@@ -253,9 +253,8 @@ def test_a_crop_is_the_box_resized() -> None:
     d = np.array([0.3, 0.7, 0.9, 0.2])
     left, top, w, h = image_views._crop_box(60, 50, (0.08, 1.0), d)
     box = Image.fromarray(image[top : top + h, left : left + w])
-    np.testing.assert_array_equal(
-        random_crop(image, 32, (0.08, 1.0), d), np.asarray(box.resize((32, 32), Image.BILINEAR))
-    )
+    wanted = np.asarray(box.resize((32, 32), Image.BILINEAR)).astype(int)
+    assert np.abs(random_crop(image, 32, (0.08, 1.0), d) - wanted).max() <= 1
 
 
 def test_the_whole_square_is_a_crop_at_scale_one() -> None:
