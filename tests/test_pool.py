@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeclip.errors import InputError
+from safeclip.model.later import Later
 from safeclip.model.pool import Pool
 from tests.reference.pool import ListPool
 
@@ -27,7 +28,8 @@ def test_pool_equals_a_list_through_any_batches(size: int, batches: list[int], s
         z = rng.normal(size=(batch, 5)).astype(np.float32)
         if batch and data.draw(st.booleans()):
             z[rng.integers(batch)] = data.draw(st.sampled_from([np.nan, np.inf, 0.0]))
-        assert pool.enqueue(torch.from_numpy(z)) == slow.enqueue(z)
+        pool.enqueue(torch.from_numpy(z))
+        slow.enqueue(z)
         assert torch.isfinite(pool.ring).all()
         if pool.filled and size:
             assert torch.allclose(pool.ring.norm(dim=1), torch.ones(size), atol=1e-6)
@@ -40,6 +42,40 @@ def test_until_filled_once_an_embedding_stands_in_for_itself() -> None:
     assert torch.equal(pool.nearest(z + 1), z + 1)
     pool.enqueue(z)
     assert not torch.equal(pool.nearest(z + 1), z + 1)
+
+
+def test_a_filled_pool_waits_for_nothing_but_the_enqueue_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    real = Later.take
+    monkeypatch.setattr(Later, "take", lambda later: taken.append(1) or real(later))
+    pool = Pool(4, 3)
+    for _ in range(2):
+        pool.enqueue(torch.randn(2, 3))
+    assert pool.filled
+    taken.clear()
+    for step in range(3):
+        assert len(taken) == max(0, step - 1)
+        pool.nearest(torch.randn(5, 3))
+        pool.enqueue(torch.randn(2, 3))
+    assert len(taken) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_pool_is_the_one_of_the_cpu_and_never_syncs() -> None:
+    here, there = Pool(6, 4), Pool(6, 4).to("cuda")
+    batches = [torch.randn(4, 4) for _ in range(6)]
+    batches[3][1] = torch.nan
+    sent = [z.cuda() for z in batches]
+    for i, z in enumerate(batches):
+        here.enqueue(z)
+        torch.cuda.set_sync_debug_mode("error" if i > 2 else "default")
+        try:
+            there.enqueue(sent[i])
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(there.ring.cpu(), here.ring)
+    assert (there.position, there.filled) == (here.position, here.filled)
 
 
 def test_no_gradient_leaves_the_pool() -> None:

@@ -248,7 +248,7 @@ def test_a_running_score_is_the_mean_cosine_of_a_pairs_views_when_it_was_last_re
     found = method.running.embeddings()
     for uid, cosine in wanted.items():
         assert float(found.cosine[uid]) == pytest.approx(cosine, abs=1e-6)
-        torch.testing.assert_close(found.image[uid], image_mean[uid], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(found.image[uid].float(), image_mean[uid], rtol=1e-3, atol=1e-3)
 
 
 def stored(state: State) -> State:
@@ -280,3 +280,13 @@ def test_a_method_restored_goes_on_as_the_one_saved(scoring: str, after: int) ->
         assert (pool.position, pool.filled) == (restored.pools[name].position, restored.pools[name].filled)
     if scoring == "running":
         assert torch.equal(method.running.cosine, restored.running.cosine)
+
+
+def test_a_skipped_step_changes_neither_pool_nor_running_score() -> None:
+    method, _ = method_for(Data(PAIRS_N), **{**BOTH, "safeclip.scoring": "running"})
+    uids, (image, text) = np.arange(7), (embeddings(2, 0), embeddings(2, 1))
+    method.observe("unimodal", uids, [e.detach() for e in image], [e.detach() for e in text])
+    before = {name: t.clone() for name, t in method.state_dict().tensors.items()}
+    nothing = [torch.full_like(e, torch.nan) for e in image]
+    method.observe("unimodal", uids, nothing, nothing)
+    assert all(torch.equal(t, before[name]) for name, t in method.state_dict().tensors.items())

@@ -22,17 +22,14 @@ class ListPool:
             found.append(self.items[cosines.index(max(cosines))])
         return np.stack(found)
 
-    def enqueue(self, z: np.ndarray) -> int:
-        count = 0
+    def enqueue(self, z: np.ndarray) -> None:
         for row in z:
             length = math.sqrt(sum(float(x) ** 2 for x in row)) if np.isfinite(row).all() else 0.0
             if length == 0:
                 continue
-            count += 1
             if self.size == 0:
                 continue
             self.items.append(row / length)
             if len(self.items) > self.size:
                 self.items.pop(0)
             self.was_full = self.was_full or len(self.items) == self.size
-        return count

@@ -86,3 +86,19 @@ def test_twelve_thousand_pairs_take_seconds_at_most() -> None:
     start = time.process_time()
     neighbour_agreement(image, text, groups_N=np.arange(12_000) // 2)
     assert time.process_time() - start < 8.0, "about 1.5 s of processor time on the machine this was written on"
+
+
+def test_half_precision_embeddings_are_compared_in_full() -> None:
+    image, text = unit(300, 16, 0).half(), unit(300, 16, 1).half()
+    groups = np.arange(300) // 2
+    wanted = neighbour_agreement(image.float(), text.float(), 8, groups, 77, 90)
+    assert np.array_equal(neighbour_agreement(image, text, 8, groups, 77, 90), wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_embeddings_on_the_cpu_are_compared_on_the_gpu() -> None:
+    image, text, groups = unit(3000, 16, 0), unit(3000, 16, 1), np.arange(3000) // 2
+    wanted = neighbour_agreement(image, text, 8, groups, 700, 900)
+    found = neighbour_agreement(image, text, 8, groups, 700, 900, torch.device("cuda"))
+    assert found == pytest.approx(wanted, abs=1e-4)

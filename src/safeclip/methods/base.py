@@ -48,7 +48,8 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Clean unit embeddings of every pair, float32 (N, D), and their cosine (N,); rows of unusable pairs are zero."""
+    """Unit embeddings of every pair, float32 or float16 (N, D), and their cosine, float32 (N,); rows of unusable pairs
+    are zero."""
 
     image: Tensor
     text: Tensor

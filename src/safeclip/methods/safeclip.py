@@ -11,6 +11,7 @@ exactly once an epoch.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from safeclip.data.loader import Recipe
 from safeclip.data.plan import plan
 from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
 from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.model.later import Later
 from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
 from safeclip.signals.copies import copy_groups, occurrences
@@ -104,7 +106,8 @@ class SafeClip:
         for name in (name for name in own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
             near, asked = (side[usable] for side in sides)
-            signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=self.groups[usable])
+            groups, device = self.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
+            signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=groups, device=device)
         allowed = np.ones(len(usable), bool)
         if "copies" in own.veto:
             allowed = occurrences(self.groups[usable]) <= own.copies_allowed
@@ -188,6 +191,7 @@ class SafeClip:
 
 class _Running:
     """Scores from the training steps: a pair's cosine, mean of its views, as the step that last saw it computed it.
+    They come in one step late, so that no step waits for them.
 
     keep: the embeddings too, for signals that compare pairs (mean of the views, unit length, float16).
     """
@@ -196,24 +200,34 @@ class _Running:
         self.cosine = torch.zeros(pairs)
         self.image = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
         self.text = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
+        self.coming: deque[tuple[Tensor, Later]] = deque()
 
     def update(self, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        rows = torch.from_numpy(uids)
-        self.cosine[rows] = (
-            torch.stack([(i * t).sum(1) for i, t in zip(image, text, strict=True)]).mean(0).float().cpu()
-        )
+        parts = [torch.stack([(i * t).sum(1) for i, t in zip(image, text, strict=True)]).mean(0).float()]
         if len(self.image):
-            self.image[rows] = torch.nn.functional.normalize(torch.stack(image).mean(0), dim=1).half().cpu()
-            self.text[rows] = torch.nn.functional.normalize(torch.stack(text).mean(0), dim=1).half().cpu()
+            parts += [torch.nn.functional.normalize(torch.stack(z).mean(0), dim=1).half() for z in (image, text)]
+        self.coming.append((torch.from_numpy(uids), Later(*parts)))
+        self._arrive(all_but=1)
+
+    def _arrive(self, all_but: int = 0) -> None:
+        while len(self.coming) > all_but:
+            rows, later = self.coming.popleft()
+            parts = later.take()
+            known = torch.isfinite(parts[0])  # those of a skipped step are NaN
+            for whole, part in zip((self.cosine, self.image, self.text), parts, strict=False):
+                whole[rows[known]] = part[known]
 
     def embeddings(self) -> Embeddings:
-        return Embeddings(self.image.float(), self.text.float(), self.cosine)
+        self._arrive()
+        return Embeddings(self.image, self.text, self.cosine)
 
     def state_dict(self) -> dict[str, Tensor]:
+        self._arrive()
         return {"cosine": self.cosine, "image": self.image, "text": self.text}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.cosine, self.image, self.text = state["cosine"], state["image"], state["text"]
+        self.coming.clear()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
     NN(z) = argmax_{q in ring} <z, q>                      Dwibedi et al. 2021 (NNCLR), section 3.2; PAPER 1.1 step 1
 
-What must stay true: every row of the ring is finite and of unit length. Until the ring has been filled once, an
+What must stay true: every row of the ring that was filled is finite and of unit length, and neither looking up nor
+enqueueing waits for the device (but while the ring fills, which is soon over). Until the ring has been filled once, an
 embedding stands in for its own neighbour: the official code starts from random vectors, and first matches noise.
 """
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from safeclip.errors import InputError
+from safeclip.model.later import Later
 
 _BLOCK = 1 << 25
 """Similarities held at once by a lookup: 128 MiB of float32."""
@@ -25,7 +27,6 @@ class Pool:
 
     >>> pool = Pool(size=2, dim=2)
     >>> pool.enqueue(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    2
     >>> pool.nearest(torch.tensor([[0.6, 0.8]]))
     tensor([[0., 1.]])
     """
@@ -35,8 +36,21 @@ class Pool:
             raise ValueError(f"Pool: size = {size}, dim = {dim}; give size 0 or more and dim 1 or more")
         self.size, self.dim = size, dim
         self.ring = torch.zeros(size, dim)
-        self.position = 0
-        self.filled = False
+        self._position, self._filled = 0, False
+        self._entered: Later | None = None  # how many rows the last `enqueue` put in
+
+    @property
+    def position(self) -> int:
+        """Slot that the next embedding goes into."""
+        self._settle()
+        return self._position
+
+    @property
+    def filled(self) -> bool:
+        """Whether every slot has been written once."""
+        if not self._filled:
+            self._settle()
+        return self._filled
 
     def to(self, device: torch.device | str) -> Pool:
         """Move the ring; returns self."""
@@ -60,27 +74,32 @@ class Pool:
         return self.ring[torch.cat(found)] if found else queries_BD
 
     @torch.no_grad()
-    def enqueue(self, z_BD: Tensor) -> int:
-        """Put embeddings in, oldest out, in the rows' order. Returns how many went in: rows that are not finite, or
-        zero, have no direction and are skipped. Of more than `size`, the newest stay.
+    def enqueue(self, z_BD: Tensor) -> None:
+        """Put embeddings in, oldest out, in the rows' order. Rows that are not finite, or zero, have no direction and
+        are skipped. Of more than `size`, the newest stay.
 
         Raises:
             ValueError: z is not (B, dim).
         """
         self._check(z_BD)
-        z_BD = z_BD.detach().to(self.ring)
+        for part_BD in torch.split(z_BD, self.size) if self.size else ():
+            self._enqueue(part_BD.detach().to(self.ring))
+
+    def _enqueue(self, z_BD: Tensor) -> None:
+        """At most `size` rows. The device alone knows which are usable: the others write back what their slot holds."""
         norm_B = z_BD.norm(dim=1)
         usable_B = torch.isfinite(norm_B) & (norm_B > 0)
-        z_BD = F.normalize(z_BD[usable_B], dim=1)
-        count = len(z_BD)
-        if self.size == 0 or count == 0:
-            return count
-        kept = min(count, self.size)
-        slots = (self.position + torch.arange(count - kept, count, device=self.ring.device)) % self.size
-        self.ring[slots] = z_BD[count - kept :]
-        self.filled = self.filled or self.position + count >= self.size
-        self.position = (self.position + count) % self.size
-        return count
+        usable_first_B = (~usable_B).byte().argsort(stable=True)
+        slots_B = (self.position + torch.arange(len(z_BD), device=self.ring.device)) % self.size
+        new_BD, kept_B = F.normalize(z_BD, dim=1)[usable_first_B], usable_B[usable_first_B]
+        self.ring[slots_B] = torch.where(kept_B[:, None], new_BD, self.ring[slots_B])
+        self._entered = Later(usable_B.sum())
+
+    def _settle(self) -> None:
+        if self._entered is not None:
+            count, self._entered = int(self._entered.take()[0]), None
+            self._filled = self._filled or self._position + count >= self.size
+            self._position = (self._position + count) % self.size
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors `ring` (size, dim), `position` and `filled` (scalars): copies, on the CPU."""
@@ -109,7 +128,7 @@ class Pool:
         if not 0 <= position < max(1, self.size) or not bool(torch.isfinite(state["ring"]).all()):
             raise InputError(f"pool state: position = {position}, or the ring is not finite; the checkpoint is damaged")
         self.ring.copy_(state["ring"])
-        self.position, self.filled = position, bool(state["filled"])
+        self._position, self._filled, self._entered = position, bool(state["filled"]), None
 
     def _check(self, z_BD: Tensor) -> None:
         if z_BD.ndim != 2 or z_BD.shape[1] != self.dim:

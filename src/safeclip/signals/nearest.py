@@ -21,29 +21,36 @@ SAME_POINT = 1e-4
 
 @torch.no_grad()
 def nearest(
-    embedding_ND: Tensor, k: int, groups_N: np.ndarray | None = None, chunk: int = 2048, max_reference: int = 100_000
+    embedding_ND: Tensor,
+    k: int,
+    groups_N: np.ndarray | None = None,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest others of each pair, in no order: indices int64 (N, K), and whether there is one, bool (N, K).
 
-    embedding_ND: unit embeddings, float32. groups_N: pairs of one id are no neighbours of each other. chunk: rows
-    compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of this size,
-    the same in every call. K is k, or the size of the reference set where that is less.
+    embedding_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are no neighbours of each other.
+    chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of
+    this size, the same in every call. device: where they are compared and the answer lies; it holds the reference set
+    and one chunk; None: where the embeddings lie. K is k, or the size of the reference set where that is less.
     """
-    count, device = len(embedding_ND), embedding_ND.device
+    count, device = len(embedding_ND), embedding_ND.device if device is None else device
     ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
     group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
     copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
     reference_M = torch.from_numpy(reference(count, max_reference)).to(device)
     slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
     slot_N[reference_M] = torch.arange(len(reference_M), device=device)
-    embedding_MD, group_M = embedding_ND[reference_M], group_N[reference_M]
+    embedding_MD = embedding_ND[reference_M.to(embedding_ND.device)].to(device).float()
+    group_M = group_N[reference_M]
 
     width = min(k, len(reference_M))
     index_NK = torch.zeros(count, width, dtype=torch.long, device=device)
     there_NK = torch.zeros(count, width, dtype=torch.bool, device=device)
     for start in range(0, count, chunk):
         rows = slice(start, start + chunk)
-        similar_BM = embedding_ND[rows] @ embedding_MD.T
+        similar_BM = embedding_ND[rows].to(device).float() @ embedding_MD.T
         _leave_out(similar_BM, slot_N[rows], group_N[rows], copied_N[rows], group_M)
         near_BK, place_BK = similar_BM.topk(width, dim=1, sorted=False)
         index_NK[rows], there_NK[rows] = reference_M[place_BK], near_BK > -torch.inf

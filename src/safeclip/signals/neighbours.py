@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import check, nearest
+from safeclip.signals.nearest import check, nearest, reference
 
 
 @torch.no_grad()
@@ -24,12 +24,14 @@ def neighbour_agreement(
     groups_N: np.ndarray | None = None,
     chunk: int = 2048,
     max_reference: int = 100_000,
+    device: torch.device | None = None,
 ) -> np.ndarray:
     """Mean similarity of each pair's caption to those of its k nearest pictures, float32 (N,). High is unsuspicious.
 
-    image_ND, text_ND: unit embeddings. groups_N: pairs of one id are copies of one picture (`copies.copy_groups`) and
-    are no neighbours of each other; None takes each pair for itself. chunk: rows compared at once. max_reference: above
-    this many pairs, neighbours are sought among a random subset of this size, the same in every call.
+    image_ND, text_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are copies of one picture
+    (`copies.copy_groups`) and are no neighbours of each other; None takes each pair for itself. chunk: rows compared at
+    once. max_reference: above this many pairs, neighbours are sought among a random subset of this size, the same in
+    every call. device: where they are compared; None: where the embeddings lie.
     Where fewer than k others exist, the mean is over those; with none at all the agreement is 0.
 
     Raises:
@@ -41,16 +43,20 @@ def neighbour_agreement(
     >>> neighbour_agreement(image, text, k=1)
     array([1., 1., 0., 0.], dtype=float32)
     """
-    image_ND, text_ND = image_ND.detach().float(), text_ND.detach().float()
+    image_ND, text_ND = image_ND.detach(), text_ND.detach()
+    device = image_ND.device if device is None else device
     check("neighbours", k, chunk, max_reference, image=image_ND, text=text_ND)
     if groups_N is not None and groups_N.shape != (len(image_ND),):
         raise ValueError(f"neighbours: groups_N has shape {groups_N.shape}; give ({len(image_ND)},)")
-    index_NK, there_NK = nearest(image_ND, k, groups_N, chunk, max_reference)
-    agreement_N = torch.zeros(len(image_ND), device=image_ND.device)
+    index_NK, there_NK = nearest(image_ND, k, groups_N, chunk, max_reference, device)
+    reference_M = torch.from_numpy(reference(len(text_ND), max_reference))
+    text_MD = text_ND[reference_M.to(text_ND.device)].to(device).float()
+    place_NK = torch.searchsorted(reference_M.to(device), index_NK)
+    agreement_N = torch.zeros(len(image_ND), device=device)
     for start in range(0, len(image_ND), chunk):
         rows = slice(start, start + chunk)
         there_BK = there_NK[rows].float()
-        caption_BD = (text_ND[index_NK[rows]] * there_BK.unsqueeze(2)).sum(1)
-        agreement_N[rows] = (text_ND[rows] * caption_BD).sum(1) / there_BK.sum(1).clamp(min=1)
+        caption_BD = (text_MD[place_NK[rows]] * there_BK.unsqueeze(2)).sum(1)
+        agreement_N[rows] = (text_ND[rows].to(device).float() * caption_BD).sum(1) / there_BK.sum(1).clamp(min=1)
     out: np.ndarray = agreement_N.cpu().numpy()
     return out
