@@ -91,12 +91,19 @@ class ModelConfig:
     """Checkpoint file to start from, in open_clip's form (.safetensors, or .pt without pickle); None: from scratch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward pass; `auto` times a product on this machine and takes bf16 where it is faster."""
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None
+    """Mode of torch.compile for the towers, on full batches; `reduce-overhead` (CUDA graphs) suits small models. Where
+    it cannot compile, training goes on without and the log says so."""
+    grad_checkpointing: bool = False
+    """Compute each block's activations again in the backward pass: less memory, more time."""
     shard: bool = False
     """On many ranks, split weights, gradients and moments over them (FSDP2), for towers too large for one device."""
 
     def __post_init__(self) -> None:
         _check(bool(self.name), "model.name", self.name, "name an architecture; `safeclip doctor --models` lists them")
         _check(self.precision in ("auto", "bf16", "fp32"), "model.precision", self.precision, "give auto, bf16 or fp32")
+        modes = ("default", "reduce-overhead", "max-autotune")
+        _check(self.compile in (None, *modes), "model.compile", self.compile, f"give null or {', '.join(modes)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,6 +395,8 @@ class RunConfig:
     """Minutes between checkpoints inside an epoch; every epoch ends with one."""
     keep_checkpoints: int = 3
     """Newest checkpoints kept."""
+    deterministic: bool = True
+    """Take only algorithms that give the same weights twice; false lets a GPU take its fastest ones."""
     tensorboard: bool = False
     """Write TensorBoard events to RUN/tensorboard too (extra `tensorboard`)."""
     data: DataConfig = field(default_factory=DataConfig)

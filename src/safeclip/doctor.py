@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from safeclip.config import DataConfig
+from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
 from safeclip.model import precision
 from safeclip.model.build import architectures
+from safeclip.model.threads import set_threads, usable_cores
 from safeclip.run import machine
 
 SAMPLE = 200
@@ -29,12 +31,12 @@ def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str
     about = machine()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     arithmetic = precision.resolve("auto", device)
-    threads = torch.get_num_threads()
+    threads = set_threads()
     where = torch.cuda.get_device_name() if device.type == "cuda" else about["cpu"]
     lines = [
         f"python {about['python']}, " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
         f"trains on: {device.type} ({where}), {arithmetic} is the faster arithmetic here",
-        f"cores: {os.cpu_count()}, torch uses {threads}",
+        f"cores: {usable_cores()} of {os.cpu_count()}, torch uses {threads}; JPEGs by {jpeg_decoder()}",
     ]
     broken: list[str] = []
     found: dict[str, Any] | None = None

@@ -142,3 +142,23 @@ def test_frozen_parameters_are_left_alone() -> None:
     before = clip.net.text.weight.clone()
     stepper(clip, **{"optim.weight_decay": 0.5})(toy.inputs("clip", 1, PAIRS), 0.1)
     assert torch.equal(clip.net.text.weight, before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("scoring", ["fresh", "running"])
+def test_on_a_gpu_a_step_waits_for_nothing(scoring: str) -> None:
+    device, clip = torch.device("cuda"), toy.clip()
+    clip.net.to(device)
+    cfg = config(**{"safeclip.pool_size": 20, "safeclip.scoring": scoring})
+    made = Stepper(clip, build_method(cfg, 100, toy.DIM), cfg, "bf16", device)
+    for pool in made.method.pools.values():
+        pool.to(device).enqueue(torch.randn(20, toy.DIM, device=device))
+    batches = [toy.inputs(objective, 2 if objective == "unimodal" else 1, PAIRS).pin_memory()
+               for objective in ("clip", "unimodal") * 3]  # fmt: skip
+    for i, inputs in enumerate(batches):
+        torch.cuda.set_sync_debug_mode("error" if i > 1 else "default")
+        try:
+            made(inputs, 1e-3)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError
@@ -138,6 +139,19 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     decayed = [p for name, p in parameters if p.ndim >= 2 and not name.endswith("bias")]
     kept = [p for name, p in parameters if not (p.ndim >= 2 and not name.endswith("bias"))]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def checkpoint_gradients(clip: Clip) -> None:
+    """Have both towers compute their activations again in the backward pass. Raises InputError where one cannot: batch
+    norm would take each batch into its statistics twice, and open_clip has no hook for it."""
+    tower = getattr(clip.net.visual, "trunk", clip.net.visual)
+    normed = any(isinstance(module, _BatchNorm) for module in tower.modules())
+    if normed or not hasattr(tower, "set_grad_checkpointing"):
+        raise InputError(
+            f"model.grad_checkpointing = True: {clip.name}'s image tower cannot; "
+            "set it to false and raise optim.accumulate"
+        )
+    clip.net.set_grad_checkpointing(True)
 
 
 def _folder_config(folder: Path) -> dict[str, Any]:

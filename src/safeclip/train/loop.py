@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import RunConfig, to_dict
@@ -29,12 +30,16 @@ from safeclip.errors import Halted, InputError, RunError
 from safeclip.methods import build_method
 from safeclip.methods.base import Epoch, State, Tools
 from safeclip.model import precision
-from safeclip.model.build import build
+from safeclip.model.build import build, checkpoint_gradients
+from safeclip.model.context import cut_for
 from safeclip.model.embed import Embedder
+from safeclip.model.threads import set_threads
 from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
 from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
 from safeclip.train.log import Log, NoLog
+from safeclip.train.losses import Losses, Step
+from safeclip.train.prefetch import prefetched
 from safeclip.train.progress import Bar
 from safeclip.train.schedule import rate_at
 from safeclip.train.skips import Skips
@@ -56,6 +61,7 @@ def train(config: RunConfig, out: str | os.PathLike[str], *, resume: bool = Fals
 
 
 def _train(config: RunConfig, run: RunDir, resume: bool, quiet: bool) -> RunDir:
+    set_threads()
     device, first = distributed.device(), distributed.first()
     if resume:
         config = run.config()
@@ -106,7 +112,8 @@ class _Trainer:
         if manifest is not None:
             manifest.check(source)
         self.log: Log | NoLog = Log(run, config.tensorboard) if distributed.first() else NoLog()
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not config.deterministic
         # nothing here reads memory it has not written
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.manual_seed(config.seed)
@@ -119,15 +126,20 @@ class _Trainer:
             part.to(device)
         resolved = config.model.precision
         assert resolved != "auto"
-        self.stepper = Stepper(self.clip, self.method, config, resolved, device)
+        if config.model.grad_checkpointing:
+            checkpoint_gradients(self.clip)
+        self.stepper = Stepper(self.clip, self.method, config, resolved, device, self._note)
         self.embedder = Embedder(self.clip, device, resolved)
         recipes = {name: objective.recipe for name, objective in self.method.objectives.items()} | {"clean": CLEAN}
-        self.loader = Loader(self.reader, config.views, self.clip.image_size, self.clip.tokenize, recipes, config.seed)
+        size, tokenize = self.clip.image_size, self.clip.tokenize
+        cut = None if config.model.shard else cut_for(self.clip.net)  # FSDP2 gathers the weights of encode_text alone
+        self.loader = Loader(self.reader, config.views, size, tokenize, recipes, config.seed, cut)
         self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
         self.sums: dict[str, list[float]] = {}
         self.skips = Skips(config.optim)
+        self.losses = Losses()
         self.seconds = 0.0
         self.saved_at = time.monotonic()
         self.stop = Stop()
@@ -180,8 +192,8 @@ class _Trainer:
         distributed.agree("another plan", digest(epoch.batches))
         pairs = sum(len(batch.uids) for batch in epoch.batches)
         read = 0
-        mine = distributed.shares(epoch.batches)
-        for i, inputs in enumerate(self.loader.batches(self.epoch, mine, self.next_batch), self.next_batch):
+        batches = self.loader.batches(self.epoch, distributed.shares(epoch.batches), self.next_batch)
+        for i, inputs in enumerate(prefetched(batches, self.device), self.next_batch):
             found = distributed.joined(inputs.bad)
             self.bad.add(found)
             inputs, slices = distributed.meet(inputs, epoch.batches[i].uids, {uid for uid, _ in found})
@@ -202,10 +214,12 @@ class _Trainer:
                 self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
                 self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
+        self._settle()
         spent = time.monotonic() - started
         self.seconds += spent
         means = {name: total / count for name, (total, count) in self.sums.items()}
         record = {"event": "epoch", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
+        record |= memory.used(self.device)
         self.log.add(record | {"loss": means, "pairs": pairs, "seconds": spent, "pairs_per_second": read / spent})
         name = f"epoch-{self.epoch:03d}"
         self.epoch, self.next_batch = self.epoch + 1, 0
@@ -220,21 +234,29 @@ class _Trainer:
         rate = rate_at(step, schedule.steps, schedule.peak, self.config.optim.warmup_share, schedule.constant)
         loss = self._loss(inputs, rate, index, slices)
         self.steps[key] += 1
-        if not np.isfinite(loss):
-            self._skip(name, np.concatenate(slices), index)
-            return
-        self.skips.taken()
-        total = self.sums.setdefault(name, [0.0, 0])
-        total[0], total[1] = total[0] + loss, total[1] + 1
-        if index % LOG_EVERY == 0:
+        self.losses.add(loss, Step(name, index, sum(self.steps.values()), np.concatenate(slices)))
+        if index % LOG_EVERY == 0 and np.isfinite(newest := self._settle()):
             scale = float(self.clip.net.logit_scale.detach().exp())
             where = {"event": "step", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
-            self.log.add(where | {"objective": name, "loss": loss, "rate": rate, "logit_scale": scale})
+            self.log.add(where | {"objective": name, "loss": newest, "rate": rate, "logit_scale": scale})
 
-    def _loss(self, inputs: Inputs, rate: float, index: int, slices: list[np.ndarray]) -> float:
-        """Of a step that is taken; NaN where it was skipped. Raises RunError where it does not fit in memory."""
+    def _settle(self) -> float:
+        """Look at the losses that wait; the newest of them, NaN where there is none or its step was skipped. Raises
+        RunError where too many were."""
+        newest = np.nan
+        for newest, step in self.losses.take():
+            if not np.isfinite(newest):
+                self._skip(step)
+                continue
+            self.skips.taken()
+            total = self.sums.setdefault(step.objective, [0.0, 0])
+            total[0], total[1] = total[0] + newest, total[1] + 1
+        return newest
+
+    def _loss(self, inputs: Inputs, rate: float, index: int, slices: list[np.ndarray]) -> Tensor:
+        """Still on the device; NaN where the step was skipped. Raises RunError where it does not fit in memory."""
         try:
-            return float(self.stepper(inputs, rate, slices))
+            return self.stepper(inputs, rate, slices)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
@@ -250,11 +272,11 @@ class _Trainer:
             f"`--resume` goes on with what {self.run.config_file} says"
         )
 
-    def _skip(self, objective: str, uids: np.ndarray, index: int) -> None:
+    def _skip(self, step: Step) -> None:
         """Take note of a step that was not taken. Raises RunError once there are too many."""
-        where = {"event": "skip", "epoch": self.epoch, "step": sum(self.steps.values()), "batch": index}
-        self.log.add(where | {"objective": objective, "uids": uids.tolist()})
-        _warn(self.skips.add(f"epoch {self.epoch}, batch {index}", objective, uids))
+        where = {"event": "skip", "epoch": self.epoch, "step": step.step, "batch": step.batch}
+        self.log.add(where | {"objective": step.objective, "uids": step.uids.tolist()})
+        _warn(self.skips.add(f"epoch {self.epoch}, batch {step.batch}", step.objective, step.uids))
 
     def _losses(self) -> str:
         return "".join(f"  {name} {total / count:.3f}" for name, (total, count) in self.sums.items())
@@ -276,8 +298,11 @@ class _Trainer:
             thumbnails=lambda uids: scoring.thumbnails_of(self.reader, self.bad, uids),
             restart=self._restart,
             record_split=self._record_split,
-            note=lambda text: self.log.add({"event": "note", "epoch": self.epoch, "text": text}),
+            note=self._note,
         )
+
+    def _note(self, text: str) -> None:
+        self.log.add({"event": "note", "epoch": self.epoch, "text": text})
 
     def _restart(self) -> None:
         """Weights and optimizer as they were before the first step; bad pairs, counters and random state stay."""
@@ -293,6 +318,7 @@ class _Trainer:
         append_line(self.run.split_file, record | scoring.planted_in(self.manifest, safe_uids))
 
     def save(self, name: str) -> None:
+        self._settle()  # a checkpoint holds no step whose loss nobody has looked at
         self.saved_at = time.monotonic()
         weights = distributed.whole(self.clip.net.state_dict())
         moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))

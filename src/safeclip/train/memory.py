@@ -1,4 +1,5 @@
-"""A step that does not fit in memory: found out by trying how many parts of the batch do (optim.accumulate).
+"""What training holds on a CUDA device and what its steps need beside that; and a step that does not fit in memory:
+found out by trying how many parts of the batch do (optim.accumulate).
 
 What must stay true: a trial is a whole step, its optimizer's moments included, so what is advised has been seen to fit.
 """
@@ -9,6 +10,18 @@ import gc
 from collections.abc import Callable
 
 import torch
+
+
+def used(device: torch.device) -> dict[str, int]:
+    """{"held_mib": weights, optimizer and pools, "activations_mib": most that was used beside them since last asked}.
+
+    Call it between steps. On a CPU there is nothing to tell: {}. It asks the allocator, not the device.
+    """
+    if device.type != "cuda":
+        return {}
+    held, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"held_mib": held >> 20, "activations_mib": (peak - held) >> 20}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

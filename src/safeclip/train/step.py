@@ -4,35 +4,47 @@ With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss 
 cached without gradients, the loss is differentiated with respect to them, and each part runs again to carry that
 gradient into the towers (Gao et al. 2021, GradCache).
 
-What must stay true: a step whose loss or gradient is not finite leaves no trace in weights, moments, norms or pools.
+What must stay true: a step whose loss or gradient is not finite leaves no trace in weights, moments, norms, pools or
+scores; and nothing here waits for the device, which alone knows: on CUDA the CPU runs ahead and prepares batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from safeclip.config import RunConfig
 from safeclip.data.image_views import colour
 from safeclip.data.loader import Inputs
 from safeclip.methods.base import Method
 from safeclip.model.build import MAX_LOGIT_SCALE, Clip, decay_groups
-from safeclip.model.precision import Precision, autocast
+from safeclip.model.precision import Precision
 from safeclip.train import distributed
+from safeclip.train.towers import Towers, compile_errors
 
 
 class Stepper:
-    """Holds the optimizer; everything else is borrowed. Call it once a batch."""
+    """Holds the optimizer; everything else is borrowed. Call it once a batch. note: takes a line for the log."""
 
-    def __init__(self, clip: Clip, method: Method, config: RunConfig, precision: Precision, device: torch.device):
-        self.clip, self.method, self.config, self.precision, self.device = clip, method, config, precision, device
+    def __init__(
+        self,
+        clip: Clip,
+        method: Method,
+        config: RunConfig,
+        precision: Precision,
+        device: torch.device,
+        note: Callable[[str], None] = lambda text: None,
+    ):
+        self.clip, self.method, self.config, self.device, self.note = clip, method, config, device, note
         optim = config.optim
-        self.towers = distributed.engine(Towers(clip.net, precision, device), config.model.shard)
+        mine = len(distributed.share(np.arange(optim.batch_size)))
+        full = [part.stop - part.start for part in _parts(mine, optim.accumulate)]
+        self.towers = Towers(clip.net, precision, device, config.model.compile, full)
+        self.engine = distributed.engine(self.towers, config.model.shard)
         self.parameters = [p for p in clip.net.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             decay_groups(clip.net, optim.weight_decay), lr=optim.rate, betas=optim.betas, eps=optim.eps, fused=True
@@ -48,40 +60,54 @@ class Stepper:
         accumulate: parts to compute the batch in, instead of the config's.
         """
         slices = [inputs.uids] if slices is None else slices
-        counts = [len(uids) for uids in slices]
-        net, objective = self.clip.net, self.method.objectives[inputs.objective]
+        net, grads = self.clip.net, self.method.objectives[inputs.objective].grads
         net.train()
         buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]  # of the norms; a few MB at most
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rows = torch.arange(len(inputs.uids))
-        parts = rows.tensor_split(min(accumulate or self.config.optim.accumulate, *counts))  # as many on every rank
-        if len(parts) == 1:
-            image, text = distributed.gather(*self._embed(inputs, rows, objective.grads), counts)
-            loss = self.method.loss(inputs.objective, image, text, net.logit_scale.exp())
-            loss.backward()  # type: ignore[no-untyped-call]
-        else:
-            image, text, loss = self._in_parts(inputs, parts, objective.grads, counts)
+        counts, accumulate = [len(uids) for uids in slices], accumulate or self.config.optim.accumulate
+        try:
+            image, text, loss = self._backward(inputs, grads, counts, accumulate)
+        except Exception as error:
+            if not self.towers.compiled or not isinstance(error, compile_errors()):
+                raise
+            said = " ".join(str(error).split())[:200]
+            self.note(f"model.compile = {self.config.model.compile}: not compiled ({said}); going on without it")
+            self.towers.uncompile()
+            self.optimizer.zero_grad(set_to_none=True)
+            image, text, loss = self._backward(inputs, grads, counts, accumulate)
         distributed.drop_unread(net, image, text)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.config.optim.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.optim.clip_norm, norm)
-        finite = torch.isfinite(loss.detach() + distributed.plain(norm))
+        loss = loss.detach()
+        finite = torch.isfinite(loss + distributed.plain(norm))
         self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]  # fused AdamW skips on the device
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             net.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
-        if not finite:
             for buffer, before in buffers:
-                buffer.copy_(before)
-            return torch.full_like(loss.detach(), float("nan"))
-        uids = np.concatenate(slices)
-        self.method.observe(inputs.objective, uids, [e.detach() for e in image], [e.detach() for e in text])
-        return loss.detach()
+                buffer.copy_(torch.where(finite, buffer, before))
+        # embeddings of a skipped step are NaN, which pools and scores leave out
+        image, text = ([torch.where(finite, e.detach(), torch.nan) for e in side] for side in (image, text))
+        self.method.observe(inputs.objective, np.concatenate(slices), image, text)
+        return torch.where(finite, loss, torch.nan)
+
+    def _backward(
+        self, inputs: Inputs, grads: tuple[bool, ...], counts: list[int], accumulate: int
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Gradients of the batch. Returns its embeddings, of each view, and its loss."""
+        parts = _parts(len(inputs.uids), min(accumulate, *counts))  # as many on every rank
+        if len(parts) > 1:
+            return self._in_parts(inputs, parts, grads, counts)
+        image, text = distributed.gather(*self._embed(inputs, parts[0], grads), counts)
+        loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
+        loss.backward()  # type: ignore[no-untyped-call]
+        return image, text, loss
 
     def _in_parts(
-        self, inputs: Inputs, parts: Sequence[Tensor], grads: tuple[bool, ...], counts: list[int]
+        self, inputs: Inputs, parts: list[slice], grads: tuple[bool, ...], counts: list[int]
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         none = (False,) * len(grads)
         cached = [self._embed(inputs, part, none) for part in parts]
@@ -93,7 +119,7 @@ class Stepper:
         loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
         loss.backward()  # type: ignore[no-untyped-call]
         for i, part in enumerate(parts):
-            with distributed.last_of(self.towers, i + 1 == len(parts)):
+            with distributed.last_of(self.engine, i + 1 == len(parts)):
                 again = self._embed(inputs, part, grads)
                 pairs = [
                     (e, leaf.grad[part])
@@ -104,41 +130,20 @@ class Stepper:
                 torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
         return image, text, loss
 
-    def _embed(self, inputs: Inputs, rows: Tensor, grads: tuple[bool, ...]) -> tuple[list[Tensor], list[Tensor]]:
+    def _embed(self, inputs: Inputs, rows: slice, grads: tuple[bool, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """A unit embedding (b, D) of each of `rows`, per view and modality."""
         pixels, tokens = [], []
-        whole = len(rows) == len(inputs.uids)
         for v in range(len(grads)):
-            pictures, words = inputs.images[v], inputs.tokens[v]
-            draws = None if inputs.colour is None else inputs.colour[v]
-            if not whole:
-                pictures, words, draws = pictures[rows], words[rows], None if draws is None else draws[rows]
-            draws = None if draws is None else draws.to(self.device, non_blocking=True)
-            pixels.append(
-                colour(
-                    pictures.to(self.device, non_blocking=True), draws, self.config.views, self.clip.mean, self.clip.std
-                )
-            )
-            tokens.append(words.to(self.device, non_blocking=True))
-        image, text = self.towers(pixels, tokens, grads)
+            pictures = inputs.images[v, rows].to(self.device, non_blocking=True)
+            draws = None if inputs.colour is None else inputs.colour[v, rows].to(self.device, non_blocking=True)
+            pixels.append(colour(pictures, draws, self.config.views, self.clip.mean, self.clip.std))
+            tokens.append(inputs.tokens[v, rows].to(self.device, non_blocking=True))
+        image, text = self.engine(pixels, tokens, grads)
         return image, text
 
 
-class Towers(nn.Module):
-    """All views of a batch through both towers: the module that ranks share the gradients of."""
-
-    def __init__(self, net: nn.Module, precision: Precision, device: torch.device):
-        super().__init__()
-        self.net, self.precision, self.device = net, precision, device
-
-    def forward(
-        self, pixels: list[Tensor], tokens: list[Tensor], grads: tuple[bool, ...]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """pixels: (b, 3, S, S) and tokens: int64 (b, context), of each view. Unit embeddings, float32 (b, D)."""
-        net: Any = self.net
-        image, text = [], []
-        for v, grad in enumerate(grads):
-            with torch.set_grad_enabled(grad), autocast(self.precision, self.device):
-                image.append(net.encode_image(pixels[v]))
-                text.append(net.encode_text(tokens[v]))
-        return [F.normalize(e.float(), dim=1) for e in image], [F.normalize(e.float(), dim=1) for e in text]
+def _parts(count: int, parts: int) -> list[slice]:
+    """`count` rows in that many slices, or one a row, as even as can be; pinned memory is copied from in place."""
+    parts = min(parts, count)
+    edges = [i * count // parts for i in range(parts + 1)]
+    return [slice(start, end) for start, end in pairwise(edges)]
