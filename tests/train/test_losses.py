@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from safeclip.config import OptimConfig
 from safeclip.train.losses import Losses, Step
 from safeclip.train.memory import used
 from safeclip.train.prefetch import prefetched
@@ -16,16 +17,19 @@ from tests.train import toy
 CPU = torch.device("cpu")
 
 
-def test_losses_come_back_once_in_the_order_of_their_steps() -> None:
-    losses = Losses()
-    assert losses.take() == []
-    steps = [Step("clip", batch=i, step=10 + i, uids=np.arange(3)) for i in range(3)]
-    for value, step in zip((1.0, math.nan, 4.0), steps, strict=True):
-        losses.add(torch.tensor(value), step)
-    found = losses.take()
-    assert [step for _, step in found] == steps
-    assert str([value for value, _ in found]) == "[1.0, nan, 4.0]"
-    assert losses.take() == []
+def test_losses_are_read_once_in_the_order_of_their_steps() -> None:
+    logged, said = [], []
+    losses = Losses(OptimConfig(), logged.append, said.append)
+    assert math.isnan(losses.settle())
+    for i, value in enumerate((1.0, math.nan, 4.0, 2.0)):
+        losses.add(torch.tensor(value), Step("clip" if i < 3 else "unimodal", 2, i, 10 + i, np.arange(i, i + 3)))
+    assert (losses.sums, logged) == ({}, []), "adding reads nothing"
+    assert losses.settle() == 2.0
+    assert losses.means() == {"clip": 2.5, "unimodal": 2.0}
+    assert logged == [{"event": "skip", "epoch": 2, "step": 11, "batch": 1, "objective": "clip", "uids": [1, 2, 3]}]
+    assert [line.split(":")[0] for line in said] == ["epoch 2, batch 1"]
+    assert losses.state_dict() == {"sums": {"clip": [5.0, 2], "unimodal": [2.0, 1]}, "skips": [1, 0]}
+    assert math.isnan(losses.settle())
 
 
 def test_on_a_cpu_no_batch_is_made_before_its_turn() -> None:

@@ -42,7 +42,6 @@ from safeclip.train.losses import Losses, Step
 from safeclip.train.prefetch import prefetched
 from safeclip.train.progress import Bar
 from safeclip.train.schedule import rate_at
-from safeclip.train.skips import Skips
 from safeclip.train.step import Stepper
 from safeclip.train.stop import Stop
 
@@ -131,15 +130,13 @@ class _Trainer:
         self.stepper = Stepper(self.clip, self.method, config, resolved, device, self._note)
         self.embedder = Embedder(self.clip, device, resolved)
         recipes = {name: objective.recipe for name, objective in self.method.objectives.items()} | {"clean": CLEAN}
-        size, tokenize = self.clip.image_size, self.clip.tokenize
+        size, words = self.clip.image_size, self.clip.tokenize
         cut = None if config.model.shard else cut_for(self.clip.net)  # FSDP2 gathers the weights of encode_text alone
-        self.loader = Loader(self.reader, config.views, size, tokenize, recipes, config.seed, cut)
+        self.loader = Loader(self.reader, config.views, size, words, recipes, config.seed, cut)
         self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
-        self.sums: dict[str, list[float]] = {}
-        self.skips = Skips(config.optim)
-        self.losses = Losses()
+        self.losses = Losses(config.optim, self.log.add, _warn)
         self.seconds = 0.0
         self.saved_at = time.monotonic()
         self.stop = Stop()
@@ -185,7 +182,7 @@ class _Trainer:
     def _run_epoch(self, bar: Bar) -> None:
         started = time.monotonic()
         if self.next_batch == 0:
-            self.sums = {}
+            self.losses.begin_epoch()
             self.bad.settle()
             self.method.begin_epoch(self.epoch, self._tools(bar))
         epoch = self.method.plan(self.epoch, self.bad.usable)
@@ -206,7 +203,7 @@ class _Trainer:
             done = (self.epoch - 1 + self.next_batch / len(epoch.batches)) / self.config.epochs
             bar.at(
                 done,
-                f"epoch {self.epoch}/{self.config.epochs} {epoch.phase}  {read / spent:,.0f} pairs/s{self._losses()}",
+                f"epoch {self.epoch}/{self.config.epochs} {epoch.phase}  {read / spent:,.0f} pairs/s{self.losses}",
             )
             due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
             if self.next_batch < len(epoch.batches) and distributed.anywhere(due or self.stop.asked):
@@ -214,13 +211,12 @@ class _Trainer:
                 self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
                 self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
-        self._settle()
+        self.losses.settle()
         spent = time.monotonic() - started
         self.seconds += spent
-        means = {name: total / count for name, (total, count) in self.sums.items()}
         record = {"event": "epoch", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
-        record |= memory.used(self.device)
-        self.log.add(record | {"loss": means, "pairs": pairs, "seconds": spent, "pairs_per_second": read / spent})
+        record |= {"loss": self.losses.means(), "pairs": pairs, "seconds": spent, "pairs_per_second": read / spent}
+        self.log.add(record | memory.used(self.device))
         name = f"epoch-{self.epoch:03d}"
         self.epoch, self.next_batch = self.epoch + 1, 0
         self.save(name)
@@ -234,24 +230,11 @@ class _Trainer:
         rate = rate_at(step, schedule.steps, schedule.peak, self.config.optim.warmup_share, schedule.constant)
         loss = self._loss(inputs, rate, index, slices)
         self.steps[key] += 1
-        self.losses.add(loss, Step(name, index, sum(self.steps.values()), np.concatenate(slices)))
-        if index % LOG_EVERY == 0 and np.isfinite(newest := self._settle()):
+        self.losses.add(loss, Step(name, self.epoch, index, sum(self.steps.values()), np.concatenate(slices)))
+        if index % LOG_EVERY == 0 and np.isfinite(newest := self.losses.settle()):
             scale = float(self.clip.net.logit_scale.detach().exp())
             where = {"event": "step", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
             self.log.add(where | {"objective": name, "loss": newest, "rate": rate, "logit_scale": scale})
-
-    def _settle(self) -> float:
-        """Look at the losses that wait; the newest of them, NaN where there is none or its step was skipped. Raises
-        RunError where too many were."""
-        newest = np.nan
-        for newest, step in self.losses.take():
-            if not np.isfinite(newest):
-                self._skip(step)
-                continue
-            self.skips.taken()
-            total = self.sums.setdefault(step.objective, [0.0, 0])
-            total[0], total[1] = total[0] + newest, total[1] + 1
-        return newest
 
     def _loss(self, inputs: Inputs, rate: float, index: int, slices: list[np.ndarray]) -> Tensor:
         """Still on the device; NaN where the step was skipped. Raises RunError where it does not fit in memory."""
@@ -271,15 +254,6 @@ class _Trainer:
             f"epoch {self.epoch}, batch {index}: {memory.advice(optim.accumulate, fitting, len(inputs.uids))}; "
             f"`--resume` goes on with what {self.run.config_file} says"
         )
-
-    def _skip(self, step: Step) -> None:
-        """Take note of a step that was not taken. Raises RunError once there are too many."""
-        where = {"event": "skip", "epoch": self.epoch, "step": step.step, "batch": step.batch}
-        self.log.add(where | {"objective": step.objective, "uids": step.uids.tolist()})
-        _warn(self.skips.add(f"epoch {self.epoch}, batch {step.batch}", step.objective, step.uids))
-
-    def _losses(self) -> str:
-        return "".join(f"  {name} {total / count:.3f}" for name, (total, count) in self.sums.items())
 
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
@@ -318,7 +292,7 @@ class _Trainer:
         append_line(self.run.split_file, record | scoring.planted_in(self.manifest, safe_uids))
 
     def save(self, name: str) -> None:
-        self._settle()  # a checkpoint holds no step whose loss nobody has looked at
+        self.losses.settle()  # a checkpoint holds no step whose loss nobody has looked at
         self.saved_at = time.monotonic()
         weights = distributed.whole(self.clip.net.state_dict())
         moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))
@@ -333,8 +307,7 @@ class _Trainer:
             "epoch": self.epoch,
             "next_batch": self.next_batch,
             "steps": dict(self.steps),
-            "sums": self.sums,
-            "skips": self.skips.state_dict(),
+            **self.losses.state_dict(),
             "seconds": self.seconds,
             "method": state.values,
             "bad": self.bad.state_dict(),
@@ -359,8 +332,8 @@ class _Trainer:
         if "rng.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["rng.cuda"])
         self.epoch, self.next_batch, self.seconds = values["epoch"], values["next_batch"], values["seconds"]
-        self.steps, self.sums = Counter(values["steps"]), {k: list(v) for k, v in values["sums"].items()}
-        self.skips.load_state_dict(values["skips"])
+        self.steps = Counter(values["steps"])
+        self.losses.load_state_dict(values)
         self.bad.load_state_dict(values["bad"])
         self.log.begin(values["log_length"])
         if distributed.first():
