@@ -76,9 +76,10 @@ def test_what_a_run_starts_from_shapes_it() -> None:
     assert all(before[title] != after[title] for title in before), "cleanclip's own epochs stay as they were"
 
 
-def test_another_methods_section_does_not_touch_plain_clip() -> None:
-    before, after = ids(), ids(set=SETTINGS | {"safeclip.growth": 0.2})
-    assert {title for title in before if after[title] == before[title]} == {t for t in before if t.endswith(" clip")}
+def test_another_methods_section_does_not_touch_a_run() -> None:
+    methods: list[Any] = ["clip", "safeclip", "roclip", CLEANCLIP]
+    before, after = ids(methods=methods), ids(methods=methods, set=SETTINGS | {"safeclip.growth": 0.2})
+    assert {title for title in before if after[title] != before[title]} == {t for t in before if "safeclip" in t}
 
 
 def test_labels_of_methods_workers_and_defaults_said_aloud_do_not_change_an_id() -> None:
@@ -92,12 +93,14 @@ def test_labels_of_methods_workers_and_defaults_said_aloud_do_not_change_an_id()
 
 def test_a_setting_that_came_later_counts_at_its_default() -> None:
     clip, safe, *_ = grid(spec())
-    older = {name: value for name, value in safe.shape.items() if name not in ("roclip.every", "optim.rate")}
+    older = {name: value for name, value in safe.shape.items() if name not in ("safeclip.fit", "optim.rate")}
     assert safe.made(safe.shape)
     assert not safe.made(older), "the rate is not the default's"
     assert safe.made(older | {"optim.rate": safe.shape["optim.rate"]})
     assert not safe.made(safe.shape | {"optim.gone": 1}), "what this version does not know may have shaped it"
     assert not safe.made(clip.shape)
+    assert safe.made(safe.shape | {"roclip.every": 7}), "older records name what other methods read"
+    assert not safe.made(safe.shape | {"safeclip.growth": 0.7})
     assert not replace(safe, usual={}).made(older | {"optim.rate": safe.shape["optim.rate"]})
 
 

@@ -39,11 +39,11 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Of both methods, on the same planted data. 16 captions for each of 6 held-out pictures."""
+    """Of both methods, on the same planted data. 22 captions for each of 6 held-out pictures."""
     folder: Path = tmp_path_factory.mktemp("effect")
     config = replace(override(preset("emoji"), SETTINGS), manifest=str(folder / "manifest.parquet"))
     source, targets = (open_source(config.data.spec, split=split) for split in ("train", "test"))
-    plan_targeted(source, targets, targets_count=TARGETS, captions_each=16, seed=0).save(folder / "manifest.parquet")
+    plan_targeted(source, targets, targets_count=TARGETS, captions_each=22, seed=0).save(folder / "manifest.parquet")
     found = {}
     for method in ("clip", "safeclip"):
         run = train(replace(config, method=method), folder / method, quiet=True)
@@ -67,5 +67,5 @@ def test_the_defended_model_is_of_use(metrics: dict[str, dict[str, Any]]) -> Non
 def test_no_planted_pair_is_safe_while_most_pairs_are(metrics: dict[str, dict[str, Any]]) -> None:
     last = metrics["safeclip"]["splits"][-1]
     assert last["planted_in_safe"] == 0
-    assert last["planted_total"] == TARGETS * 16
+    assert last["planted_total"] == TARGETS * 22
     assert last["safe_share"] > 0.8

@@ -81,7 +81,10 @@ class Cell:
         return [] if self.start is None else [self.start, *self.start.ancestors()]
 
     def made(self, shape: dict[str, Any]) -> bool:
-        """Whether a run of that shape is this one. What it does not name counts as standing at its default."""
+        """Whether a run of that shape is this one. What it does not name counts as standing at its default; older
+        shapes name the sections of other methods too, which no run reads."""
+        others = _others(self.config.method)
+        shape = {name: value for name, value in shape.items() if not name.startswith(others)}
         return shape.keys() <= self.shape.keys() and all(
             shape.get(name, self.usual.get(name, _MISSING)) == value for name, value in self.shape.items()
         )
@@ -148,11 +151,15 @@ def _config(spec: Spec, method: MethodSpec) -> RunConfig:
 
 
 def _settings(config: RunConfig, start: Cell | None) -> dict[str, Any]:
-    """What of a config shapes a run. Plain CLIP reads no method's own section."""
+    """What of a config shapes a run. A method reads no other's section."""
     unseen = {*_UNSEEN, *(("model.weights",) if start is not None else ())}
-    sections = tuple(f"{name}." for name in METHOD_NAMES) if config.method == BASELINE else ()
-    settings = bare(flat(to_dict(config)))
-    return {k: v for k, v in settings.items() if k not in unseen and not (sections and k.startswith(sections))}
+    others = _others(config.method)
+    return {k: v for k, v in bare(flat(to_dict(config))).items() if k not in unseen and not k.startswith(others)}
+
+
+def _others(method: str) -> tuple[str, ...]:
+    """What the settings of the other methods' sections begin with."""
+    return tuple(f"{name}." for name in METHOD_NAMES if name != method)
 
 
 def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> dict[str, Any]:
