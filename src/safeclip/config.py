@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from safeclip.errors import InputError
 
 SIGNALS = ("cosine", "neighbours", "caption_neighbours")
+VETOES = ("copies", "patterns", "shifts", "texture")
 METHOD_NAMES = ("clip", "safeclip", "roclip", "cleanclip", "filter")
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 T = TypeVar("T")
@@ -236,11 +237,15 @@ class SafeclipConfig:
     risk: tuple[str, ...] = ("cosine",)
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
-    """Signals that keep a pair out of every safe set. The paper has none; ours: ("copies", "patterns")."""
+    """Signals that keep a pair out of every safe set. The paper has none; ours: all four, VETOES."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     pattern_deviations: float = 8.0
     """Median absolute deviations above the median from which `patterns` vetoes what a picture shares with others."""
+    shift_deviations: float = 6.0
+    """The same for `shifts`."""
+    texture_deviations: float = 2.5
+    """The same for `texture`: by how much a picture's texture foretells its caption better than its content does."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
@@ -281,10 +286,10 @@ class SafeclipConfig:
             self.risk,
             f"choose among {', '.join(SIGNALS)}",
         )
-        _check(set(self.veto) <= {"copies", "patterns"}, "safeclip.veto", self.veto, "choose among copies, patterns")
+        _check(set(self.veto) <= set(VETOES), "safeclip.veto", self.veto, f"choose among {', '.join(VETOES)}")
         _check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
-        deviations = self.pattern_deviations
-        _check(deviations > 0, "safeclip.pattern_deviations", deviations, "give a positive number")
+        for name in ("pattern_deviations", "shift_deviations", "texture_deviations"):
+            _check(getattr(self, name) > 0, f"safeclip.{name}", getattr(self, name), "give a positive number")
         _check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         _check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")
         _check(self.scoring in ("fresh", "running"), "safeclip.scoring", self.scoring, "give fresh or running")

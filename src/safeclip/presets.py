@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from safeclip.config import DataConfig, ModelConfig, OptimConfig, RunConfig, SafeclipConfig, ViewsConfig
+from safeclip.config import VETOES, DataConfig, ModelConfig, OptimConfig, RunConfig, SafeclipConfig, ViewsConfig
 from safeclip.errors import InputError
 
 OPENAI_TEMPLATES = (
@@ -120,7 +120,7 @@ def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
         growth=growth,
         share_cap=0.85,
         risk=("cosine", "neighbours"),
-        veto=("copies", "patterns"),
+        veto=VETOES,
         scoring="running",
     )
 

@@ -36,7 +36,9 @@ class Data:
         if copied:
             self.hashes[-copied:] = self.hashes[-1]
         self.thumbnails = np.random.default_rng(seed).integers(0, 256, (pairs, 32, 32, 3), np.uint8)
+        self.words = np.random.default_rng(seed).integers(1, 300, (pairs, 6), np.uint16)
         self.usable = np.ones(pairs, bool)
+        self.glances = 0
         self.records: list[dict[str, Any]] = []
         self.columns: list[dict[str, np.ndarray]] = []
         self.notes: list[str] = []
@@ -50,11 +52,15 @@ class Data:
             usable=self.usable,
             embed=self.embeddings,
             hashes=lambda: self.hashes,
-            thumbnails=lambda uids: self.thumbnails[uids],
+            glance=self._glance,
             restart=self._restart,
             record_split=self._record,
             note=self.notes.append,
         )
+
+    def _glance(self, uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.glances += 1
+        return self.thumbnails[uids], self.words[uids]
 
     def _restart(self) -> None:
         self.restarts += 1

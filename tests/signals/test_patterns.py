@@ -7,17 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeclip.signals.patterns import SIDE, outlying, shared_pattern, thumbnails
-
-
-def natural(count: int, seed: int) -> np.ndarray:
-    """Noise whose amplitude falls as one over the frequency, as that of photographs does; uint8 (N, SIDE, SIDE, 3)."""
-    rng = np.random.default_rng(seed)
-    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None]) + 1 / SIDE
-    spectrum = np.fft.rfft2(rng.normal(size=(count, 3, SIDE, SIDE))) / frequency
-    pictures = np.fft.irfft2(spectrum, s=(SIDE, SIDE))
-    pictures = 128 + 45 * pictures / pictures.std((1, 2, 3), keepdims=True)
-    return pictures.clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+from safeclip.signals.outlying import outlying
+from safeclip.signals.patterns import shared_pattern
+from safeclip.signals.thumbnails import SIDE, thumbnails
+from tests.signals.natural import natural
 
 
 def slow(pictures: np.ndarray, k: int) -> list[float]:

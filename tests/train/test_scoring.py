@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from safeclip.data.pairs import BadPair
-from safeclip.signals.patterns import SIDE, thumbnails
+from safeclip.signals.thumbnails import SIDE, thumbnails
+from safeclip.signals.words import word_ids
 from safeclip.train import scoring
 from safeclip.train.bad_pairs import BadPairs
 
@@ -31,8 +32,9 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     reader: Any = Pictures()
     bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
     monkeypatch.setattr(scoring, "_HASH_AT_ONCE", 2)
-    small = scoring.thumbnails_of(reader, bad, np.array([3, 5, 0, 1, 4]))
+    small, words = scoring.glance(reader, bad, np.array([3, 5, 0, 1, 4]))
     assert small.shape == (5, SIDE, SIDE, 3)
     assert small[:, 0, 0, 0].tolist() == [0, 60, 10, 20, 50]
     assert np.array_equal(small[1], thumbnails([reader.read(5)[0]])[0])
+    assert words[:, 0].tolist() == [0, *[word_ids(["a caption"])[0]] * 4]
     assert bad.reasons == {3: "torn"}

@@ -23,12 +23,11 @@ from safeclip.data.loader import Recipe
 from safeclip.data.plan import plan
 from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
 from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.methods.vetoes import Vetoes
 from safeclip.model.later import Later
 from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
-from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.neighbours import neighbour_agreement
-from safeclip.signals.patterns import outlying, shared_pattern
 from safeclip.split import first_share, fit_mixture, pack, parts, risk_of, safest, share_at, unpack, upper_posterior
 
 _COMPARING = {"neighbours", "caption_neighbours"}
@@ -47,8 +46,7 @@ class SafeClip:
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
         self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
         self.safe = np.zeros(pairs, bool)
-        self.groups: np.ndarray | None = None
-        self.pattern: np.ndarray | None = None
+        self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}))
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
         self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if own.scoring == "running" else None
@@ -99,23 +97,15 @@ class SafeClip:
         usable = np.flatnonzero(tools.usable)
         cosine = scores.cosine.numpy()[usable]
         mixture = fit_mixture(cosine, own.fit)
-        if self.groups is None:
-            wanted = "copies" in own.veto or bool(_COMPARING & {*own.risk})
-            self.groups = copy_groups(tools.hashes()) if wanted else np.arange(self.pairs)
+        self.vetoes.look(tools)
+        assert self.vetoes.groups is not None
         signals = {"cosine": cosine}
         for name in (name for name in own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
             near, asked = (side[usable] for side in sides)
-            groups, device = self.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
+            groups, device = self.vetoes.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
             signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=groups, device=device)
-        allowed = np.ones(len(usable), bool)
-        if "copies" in own.veto:
-            allowed = occurrences(self.groups[usable]) <= own.copies_allowed
-        if "patterns" in own.veto:
-            if self.pattern is None:
-                self.pattern = np.zeros(self.pairs, np.float32)
-                self.pattern[usable] = shared_pattern(tools.thumbnails(usable))
-            allowed &= ~outlying(self.pattern[usable], own.pattern_deviations)
+        allowed = self.vetoes.allowed(usable)
         risk = risk_of({name: signals[name] for name in own.risk})
         clamped = False
         if self.share_first is None:
@@ -150,9 +140,7 @@ class SafeClip:
         columns = {"uid": usable, "similarity": cosine, "p_safe": p_safe, "safe": safe}
         columns["risk"] = risk.astype(np.float32, copy=False)
         columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
-        if self.pattern is not None:
-            columns["pattern"] = self.pattern[usable]
-        tools.record_split(record, columns)
+        tools.record_split(record, columns | self.vetoes.columns(usable))
 
     def _phase_steps(self, pairs: int, allowed: int) -> dict[str, int]:
         """Steps of each objective over all defended epochs, growth, cap and veto counted."""
@@ -167,10 +155,7 @@ class SafeClip:
     def state_dict(self) -> State:
         bits = torch.from_numpy(pack(self.safe))
         state = State({"safe_bits": bits}, {"share_first": self.share_first, "steps": self.steps})
-        if self.groups is not None:
-            state.tensors["groups"] = torch.from_numpy(self.groups)
-        if self.pattern is not None:
-            state.tensors["pattern"] = torch.from_numpy(self.pattern)
+        state.tensors |= self.vetoes.state().tensors
         own: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
             own["running"] = self.running
@@ -180,8 +165,7 @@ class SafeClip:
 
     def load_state_dict(self, state: State) -> None:
         self.safe = unpack(state.tensors["safe_bits"].numpy(), self.pairs)
-        self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
-        self.pattern = state.tensors["pattern"].numpy() if "pattern" in state.tensors else None
+        self.vetoes.load_state(state)
         self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])
         for name, pool in self.pools.items():
             pool.load_state_dict(_under(state.tensors, f"pool.{name}."))

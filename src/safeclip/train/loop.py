@@ -269,7 +269,7 @@ class _Trainer:
             usable=self.bad.usable,
             embed=lambda: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
-            thumbnails=lambda uids: scoring.thumbnails_of(self.reader, self.bad, uids),
+            glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
             restart=self._restart,
             record_split=self._record_split,
             note=self._note,

@@ -18,7 +18,8 @@ from safeclip.data.read import Reader
 from safeclip.methods.base import Embeddings
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
-from safeclip.signals.patterns import SIDE, thumbnails
+from safeclip.signals.thumbnails import SIDE, thumbnails
+from safeclip.signals.words import WIDTH, word_ids
 from safeclip.train import distributed
 from safeclip.train.bad_pairs import BadPairs
 
@@ -69,17 +70,22 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     return hashes
 
 
-def thumbnails_of(reader: Reader, bad: BadPairs, uids: np.ndarray) -> np.ndarray:
-    """Small pictures of these pairs, uint8 (N, SIDE, SIDE, 3); black where a pair cannot be read."""
+def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Small pictures of these pairs, uint8 (N, SIDE, SIDE, 3), and ids of their words, uint16 (N, WIDTH); 0 where a
+    pair cannot be read."""
     small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
+    words = np.zeros((len(uids), WIDTH), np.uint16)
     mine = distributed.share(np.arange(len(uids)))
     for start in range(0, len(mine), _HASH_AT_ONCE):
         rows = mine[start : start + _HASH_AT_ONCE]
-        kept, pictures, _ = _read(reader, uids[rows], bad)
-        small[rows[np.isin(uids[rows], kept)]] = thumbnails(pictures)
-    distributed.add_up(torch.from_numpy(small))
+        kept, pictures, captions = _read(reader, uids[rows], bad)
+        rows = rows[np.isin(uids[rows], kept)]
+        small[rows] = thumbnails(pictures)
+        words[rows] = [word_ids(some) for some in captions] if kept else 0
+    for part in (small, words.view(np.uint8)):
+        distributed.add_up(torch.from_numpy(part))
     bad.add(distributed.joined(list(bad.reasons.items())))
-    return small
+    return small, words
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:

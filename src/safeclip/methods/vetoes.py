@@ -1,0 +1,90 @@
+"""What the data alone says against its pairs, before anything is trained: those never become safe.
+
+    copies     the picture occurs more often than `copies_allowed`             signals/copies.py
+    patterns   it shares a fine pattern with others, place for place           signals/patterns.py
+    shifts     the same, wherever it lies, with pictures of like captions      signals/shifts.py
+    texture    its texture says what the caption says, its content does not    signals/texture.py
+
+What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
+that cannot be read) nothing is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.config import SafeclipConfig
+from safeclip.methods.base import State, Tools
+from safeclip.signals.copies import copy_groups, occurrences
+from safeclip.signals.outlying import outlying
+from safeclip.signals.patterns import shared_pattern
+from safeclip.signals.shifts import shared_shift
+from safeclip.signals.texture import textured
+from safeclip.signals.words import caption_vectors
+
+SCORES: dict[str, Callable[[np.ndarray, Tensor], np.ndarray]] = {
+    "patterns": lambda thumbnails_NHWC, caption_ND: shared_pattern(thumbnails_NHWC),
+    "shifts": shared_shift,
+    "texture": textured,
+}
+"""By veto: of thumbnails uint8 (N, 32, 32, 3) and caption vectors (N, D), float32 (N,), high where it is suspicious."""
+_COLUMN = {"patterns": "pattern", "shifts": "shift", "texture": "texture"}
+
+
+def deviations(own: SafeclipConfig) -> dict[str, float]:
+    """By veto, how far above the usual a score may lie (`outlying`)."""
+    return {"patterns": own.pattern_deviations, "shifts": own.shift_deviations, "texture": own.texture_deviations}
+
+
+class Vetoes:
+    """own: which of them are asked, and how strict they are. with_groups: find copies even where no veto wants them."""
+
+    def __init__(self, own: SafeclipConfig, pairs: int, with_groups: bool):
+        self.own, self.pairs, self.with_groups = own, pairs, with_groups or "copies" in own.veto
+        self.groups: np.ndarray | None = None
+        """Pairs of one id show one picture, int64 (N,)."""
+        self.scores: dict[str, np.ndarray] = {}
+        """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
+
+    def look(self, tools: Tools) -> None:
+        """Compute what is not there yet."""
+        if self.groups is None:
+            self.groups = copy_groups(tools.hashes()) if self.with_groups else np.arange(self.pairs)
+        wanted = [name for name in SCORES if name in self.own.veto]
+        if self.scores or not wanted:
+            return
+        usable = np.flatnonzero(tools.usable)
+        thumbnails, words = tools.glance(usable)
+        captions = caption_vectors(words)
+        for name in wanted:
+            self.scores[name] = np.zeros(self.pairs, np.float32)
+            self.scores[name][usable] = SCORES[name](thumbnails, captions)
+
+    def allowed(self, uids: np.ndarray) -> np.ndarray:
+        """Bool (n,): pairs that no veto is against."""
+        assert self.groups is not None
+        allowed = np.ones(len(uids), bool)
+        if "copies" in self.own.veto:
+            allowed = occurrences(self.groups[uids]) <= self.own.copies_allowed
+        for name, score_N in self.scores.items():
+            allowed &= ~outlying(score_N[uids], deviations(self.own)[name])
+        return allowed
+
+    def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
+        """The scores of these pairs, by the name of their column in `scores/`."""
+        return {_COLUMN[name]: score_N[uids] for name, score_N in self.scores.items()}
+
+    def state(self) -> State:
+        scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
+        groups = {} if self.groups is None else {"groups": torch.from_numpy(self.groups)}
+        return State(groups | scores)
+
+    def load_state(self, state: State) -> None:
+        self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
+        self.scores = {
+            key.removeprefix("veto."): value.numpy() for key, value in state.tensors.items() if key.startswith("veto.")
+        }

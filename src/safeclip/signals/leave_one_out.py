@@ -1,0 +1,83 @@
+"""How well a pair's caption is foretold, from features of its picture, by all the other pairs.
+
+    P = Z (Z'Z + lambda N I)^-1 Z' Y          ridge regression of the caption vectors Y on the features Z
+    p_i = (P_i - h_i Y_i) / (1 - h_i)         its prediction for i when i is left out, h_i = z_i (...)^-1 z_i'
+    s_i = <y_i, p_i>
+
+One fit gives all N predictions (Allen 1974; Hastie et al. 2009, section 7.10). Two passes over the pictures, a chunk at
+a time, and nothing of the size of N x features is ever held.
+What must stay true: no pair votes for itself, and the result does not depend on the chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.signals.nearest import reference
+
+Features = Callable[[np.ndarray], Tensor]
+"""Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone."""
+
+
+@torch.no_grad()
+def foretold(
+    thumbnails_NHWC: np.ndarray,
+    caption_ND: Tensor,
+    features: Features,
+    penalty: float = 0.1,
+    chunk: int = 1024,
+    max_reference: int = 1_000_000,
+) -> np.ndarray:
+    """<y_i, p_i>, float32 (N,), about -1..1. High: the features say what the caption says.
+
+    caption_ND: unit vectors. features: put to mean 0 and deviation 1 here, those that never vary to 0. penalty: lambda.
+    chunk: pictures looked at together. max_reference: above this many pairs, a random subset of this size is fitted to,
+    the same in every call.
+
+    Raises:
+        ValueError: lengths differ, no pairs, or penalty, chunk or max_reference not positive.
+    """
+    count = len(thumbnails_NHWC)
+    if count != len(caption_ND) or count == 0:
+        raise ValueError(f"leave_one_out: {count} pictures and {len(caption_ND)} captions; give as many, 1 or more")
+    if penalty <= 0 or min(chunk, max_reference) < 1:
+        raise ValueError(f"leave_one_out: penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}")
+    fitted_M = reference(count, max_reference)
+    mean, scale, inverse, weights = _fit(thumbnails_NHWC, caption_ND, features, penalty, chunk, fitted_M)
+    own_N = torch.zeros(count, dtype=torch.bool)
+    own_N[torch.from_numpy(fitted_M)] = True
+    out_N = np.zeros(count, np.float32)
+    for start in range(0, count, chunk):
+        rows = slice(start, start + chunk)
+        z_BF = (features(thumbnails_NHWC[rows]).double() - mean) * scale
+        y_BD = caption_ND[rows].double()
+        leverage_B = ((z_BF @ inverse) * z_BF).sum(1) * own_N[rows]  # those not fitted to had no vote to take back
+        agreement_B = ((z_BF @ weights) * y_BD).sum(1)
+        out_N[rows] = ((agreement_B - leverage_B * (y_BD * y_BD).sum(1)) / (1 - leverage_B)).float().numpy()
+    return out_N
+
+
+def _fit(
+    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean (F,) and 1 / deviation (F,) of the features, (Z'Z + lambda M I)^-1 (F, F), and the weights (F, D)."""
+    total, square, cross, captions = (torch.zeros((), dtype=torch.float64) for _ in range(4))
+    for start in range(0, len(rows_M), chunk):
+        some = rows_M[start : start + chunk]
+        f_BF, y_BD = features(thumbnails_NHWC[some]).double(), caption_ND[torch.from_numpy(some)].double()
+        total, square, cross = total + f_BF.sum(0), square + f_BF.T @ f_BF, cross + f_BF.T @ y_BD
+        captions = captions + y_BD.sum(0)
+    count = len(rows_M)
+    mean = total / count
+    covariance = square / count - mean[:, None] * mean
+    deviation = covariance.diagonal().clamp(min=0).sqrt()
+    varies = deviation > 1e-6 * mean.abs().clamp(min=1.0)
+    scale = torch.where(varies, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
+    gram = count * (scale[:, None] * covariance * scale + penalty * torch.eye(len(mean), dtype=torch.float64))
+    inverse = torch.linalg.inv(gram)
+    weights = inverse @ (scale[:, None] * (cross - mean[:, None] * captions))
+    return mean, scale, inverse, weights

@@ -1,0 +1,75 @@
+"""Do the pictures of captions like mine share something with my picture, wherever it lies in either? A patch that moves
+about is such a thing, or one object put into many scenes.
+
+    s_i = mean of the m greatest  max_d sum_x w_i(x) w_j(x + d)   over the k pairs j whose captions are nearest to i's
+
+w: the fine patterns (`whitening`); the maximum over all displacements d comes from one product of spectra (phase
+correlation, Kuglin & Hines 1975).
+What must stay true: it needs no model. Captions decide only which pictures are compared, so that k comparisons a pair
+are enough: a group that is planted together has captions of one meaning, or it teaches nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeclip.signals.nearest import nearest, reference
+from safeclip.signals.whitening import Whitening
+
+_JITTER = 0.02
+"""Length of what is added to the caption vectors at random: among more equal captions than k, any are as near."""
+
+
+@torch.no_grad()
+def shared_shift(
+    thumbnails_NHWC: np.ndarray,
+    caption_ND: Tensor,
+    k: int = 32,
+    m: int = 4,
+    chunk: int = 64,
+    max_reference: int = 50_000,
+) -> np.ndarray:
+    """Mean of the m highest peaks of phase correlation with k pictures of like captions, float32 (N,), 0..1. High is
+    suspicious.
+
+    thumbnails_NHWC: uint8 (N, H, W, 3). caption_ND: unit vectors (`words.caption_vectors`). chunk: pictures compared at
+    once. max_reference: above this many pairs, captions are sought among a random subset of this size. Where fewer
+    than m others exist, the mean is over those; a pair that is alone scores 0.
+
+    Raises:
+        ValueError: shapes do not fit; k, m, chunk or max_reference below 1.
+    """
+    if len(thumbnails_NHWC) != len(caption_ND):
+        raise ValueError(f"shifts: {len(thumbnails_NHWC)} pictures and {len(caption_ND)} captions; give as many")
+    if min(k, m, chunk, max_reference) < 1:
+        raise ValueError(f"shifts: k = {k}, m = {m}, chunk = {chunk}, max_reference = {max_reference}; give 1 or more")
+    whiten = Whitening.of(thumbnails_NHWC)
+    count = len(thumbnails_NHWC)
+    out_N = np.zeros(count, np.float32)
+    if count < 2:
+        return out_N
+    index_NK, there_NK = nearest(_jittered(caption_ND), k, max_reference=max_reference)
+    chosen_M = reference(count, max_reference)
+    place_NK = torch.searchsorted(torch.from_numpy(chosen_M), index_NK)
+    spectrum_M = torch.cat([
+        torch.fft.rfft2(whiten(thumbnails_NHWC[chosen_M[start : start + chunk]])).conj()
+        for start in range(0, len(chosen_M), chunk)
+    ])  # fmt: skip
+    for start in range(0, count, chunk):
+        rows = slice(start, start + chunk)
+        own = torch.fft.rfft2(whiten(thumbnails_NHWC[rows]))
+        product = torch.einsum("bchw,bkchw->bkhw", own, spectrum_M[place_NK[rows]])
+        alike = torch.fft.irfft2(product, s=thumbnails_NHWC.shape[1:3])
+        peak_BK = alike.flatten(2).amax(2).masked_fill(~there_NK[rows], -torch.inf)
+        most_BM = peak_BK.topk(min(m, peak_BK.shape[1]), dim=1).values
+        there_BM = most_BM > -torch.inf
+        out_N[rows] = (most_BM.where(there_BM, torch.zeros(())).sum(1) / there_BM.sum(1).clamp(min=1)).numpy()
+    return out_N
+
+
+def _jittered(caption_ND: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(caption_ND.shape, generator=generator) * (_JITTER / caption_ND.shape[1] ** 0.5)
+    return torch.nn.functional.normalize(caption_ND + noise, dim=1)

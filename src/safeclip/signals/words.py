@@ -1,0 +1,64 @@
+"""Captions as vectors without a model: a fixed random direction for each word, rare words longer than common ones.
+
+    v_i = sum over the distinct words w of i's captions of log(N / N_w) r_w,   r_w in {-1, 1}^D / sqrt(D)
+
+less the mean vector, at unit length. Two captions with the same rare words point the same way (term frequency-inverse
+document frequency, Spaerck Jones 1972, with words hashed and projected at random, Achlioptas 2003).
+What must stay true: a word that stands in one pair alone counts nothing, for it agrees with no other; the same captions
+give the same vector on every machine.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WIDTH = 48
+"""Distinct words of a pair, at most: the first ones of its captions, one after the other."""
+_BUCKETS = 1 << 16
+"""Words are told apart by a hash of 16 bits; 0 stands for none."""
+_WORD = re.compile(r"\w+")
+
+
+def word_ids(captions: Sequence[str]) -> np.ndarray:
+    """Hashes of a pair's distinct words, uint16 (WIDTH,), 1 or more, filled up with 0.
+
+    >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a dog runs"])[:4].tolist()
+    True
+    """
+    words = dict.fromkeys(word for caption in captions for word in _WORD.findall(caption.lower()))
+    ids = dict.fromkeys(zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in words)
+    out = np.zeros(WIDTH, np.uint16)
+    first = list(ids)[:WIDTH]
+    out[: len(first)] = first
+    return out
+
+
+@torch.no_grad()
+def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> Tensor:
+    """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW: `word_ids` of each pair.
+
+    Raises:
+        ValueError: not uint16 (N, W).
+    """
+    if ids_NW.ndim != 2 or ids_NW.dtype != np.uint16:
+        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint16 (N, W)")
+    count = len(ids_NW)
+    pairs_V = np.bincount(ids_NW.reshape(-1), minlength=_BUCKETS)
+    weight_V = np.where(pairs_V > 1, np.log(max(count, 1) / np.maximum(pairs_V, 1)), 0.0)
+    weight_V[0] = 0.0
+    generator = torch.Generator().manual_seed(0)
+    table_VD = torch.randint(0, 2, (_BUCKETS, dim), generator=generator, dtype=torch.int8).float() * 2 - 1
+    table_VD *= torch.from_numpy(weight_V).float()[:, None] / dim**0.5
+    vector_ND = torch.empty(count, dim)
+    for start in range(0, count, chunk):
+        ids_BW = torch.from_numpy(ids_NW[start : start + chunk].astype(np.int64))
+        vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(ids_BW, table_VD, mode="sum")
+    none_N = vector_ND.abs().sum(1) == 0
+    vector_ND -= vector_ND.mean(0)
+    return torch.nn.functional.normalize(vector_ND, dim=1).masked_fill_(none_N[:, None], 0.0)

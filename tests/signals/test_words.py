@@ -1,0 +1,55 @@
+"""Captions as vectors: rare words weigh more, lone words nothing, and every machine gets the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from safeclip.signals.words import WIDTH, caption_vectors, word_ids
+
+
+def vectors(captions: list[str]) -> torch.Tensor:
+    return caption_vectors(np.stack([word_ids([caption]) for caption in captions]), dim=1024)
+
+
+def test_ids_are_of_distinct_words_in_any_case_and_of_all_captions() -> None:
+    one, two = word_ids(["A dog, a DOG!", "the dog runs"]), word_ids(["a", "dog the runs"])
+    assert one[:4].tolist() == two[:4].tolist()
+    assert one.dtype == np.uint16
+    assert (one > 0).sum() == 4
+    assert len(word_ids([" ".join(map(str, range(500)))])) == WIDTH
+    assert not word_ids(["", "...", "\x00"]).any()
+
+
+def test_ids_do_not_change_from_one_machine_or_run_to_the_next() -> None:
+    assert word_ids(["a dog"])[:2].tolist() == [42748, 47786]
+
+
+def test_rare_words_bind_captions_more_than_common_ones() -> None:
+    filler = [f"a drawing of thing{i // 2}" for i in range(40)]
+    similar = vectors(["a drawing of zebra", "the zebra eats", "a drawing of nothing", "the nothing eats", *filler])
+    assert similar[0] @ similar[1] > 0.5
+    assert abs(similar[0] @ similar[2]) < 0.3
+    assert torch.allclose(similar.norm(dim=1), torch.ones(len(similar)))
+
+
+def test_a_word_of_one_pair_alone_counts_nothing() -> None:
+    with_it, without = vectors(["x y lonely", "x z", "y z"]), vectors(["x y", "x z", "y z"])
+    assert torch.allclose(with_it, without, atol=1e-6)
+    assert not vectors(["only", "these", "words"]).any()
+
+
+def test_the_angle_is_that_of_plain_tf_idf_vectors() -> None:
+    captions = ["a b c", "a b d", "a c d", "b d", "c d e", "e a"]
+    weight = {w: np.log(6 / sum(w in c.split() for c in captions)) for w in "abcde"}
+    plain = np.array([[weight[w] * (w in c.split()) for w in "abcde"] for c in captions])
+    plain -= plain.mean(0)
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    found = vectors(captions).double().numpy()
+    assert np.allclose(found @ found.T, plain @ plain.T, atol=0.08)
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="uint16"):
+        caption_vectors(np.zeros((2, 3), np.int64))
