@@ -14,7 +14,7 @@ from safeclip.errors import InputError
 EMOJI = DataSpec(spec="emoji:concepts=50,pairs=4000,eval_pairs=1000")
 """Half of the embedded data's classes, with as many pictures of each: a run takes two minutes on a core."""
 EMOJI_SET = {"epochs": 16, "optim.batch_size": 64}
-RSICD_SET = {"epochs": 12, "optim.batch_size": 64}
+RSICD_SET = {"epochs": 20}
 QUICK_EPOCHS = {"emoji": 6, "rsicd": 4}
 """Of the `--quick` forms."""
 ROCLIP_FIRST = 0.6
@@ -81,7 +81,7 @@ def rsicd() -> tuple[Spec, ...]:
         preset="small64",
         data=DataSpec(spec="parquet:rsicd-64px.parquet"),
         attacks=_alone((AttackSpec(name="targeted"), AttackSpec(name="badnets"), *_FIVE[2:])),
-        methods=_methods(12),
+        methods=_methods(20),
         set=RSICD_SET,
     )
     return (spec,)
