@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import SCORES, deviations
+from safeclip.methods.vetoes import SCORES, against
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
-from safeclip.signals.outlying import outlying
+from safeclip.signals.glance import Glance
 from safeclip.signals.thumbnails import thumbnails
-from safeclip.signals.words import caption_vectors, word_ids
+from safeclip.signals.words import word_ids
 
 RESULTS = Path(__file__).parent / "results"
 OWN = preset("emoji").safeclip
@@ -40,6 +40,13 @@ LIMITS = {
     "patterns": (6.0, OWN.pattern_deviations, 10.0),
     "shifts": (4.0, OWN.shift_deviations, 8.0),
     "texture": (2.0, OWN.texture_deviations, 3.0, 4.0),
+    "words": (6.0, OWN.word_deviations, 10.0),
+}
+SETTING = {
+    "patterns": "pattern_deviations",
+    "shifts": "shift_deviations",
+    "texture": "texture_deviations",
+    "words": "word_deviations",
 }
 SEED = 0
 
@@ -53,7 +60,13 @@ def main() -> None:
     spec = threats()[0]
     data = DataConfig(spec=spec.data.spec)
     source, targets = open_pairs(data, "train"), open_pairs(data, "val")
-    record: dict[str, Any] = {"machine": machine(), "seed": SEED, "limits": deviations(OWN), "attacks": {}, "clean": {}}
+    record: dict[str, Any] = {
+        "machine": machine(),
+        "seed": SEED,
+        "settings": {k: v for k, v in asdict(OWN).items() if k.endswith("deviations")},
+        "attacks": {},
+        "clean": {},
+    }
     record["clean"][spec.data.spec] = measure(data, None)
     for clean in args.clean:
         record["clean"][without_folders(clean)] = measure(DataConfig(spec=clean), None)
@@ -77,19 +90,20 @@ def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
     reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
     pairs = [reader.read(uid) for uid in range(len(reader))]
     small = thumbnails([picture for picture, _ in pairs])
-    captions = caption_vectors(np.stack([word_ids(texts) for _, texts in pairs]))
+    glance = Glance(small, np.stack([word_ids(texts) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
     together = occurrences(copy_groups(perceptual_hashes([picture for picture, _ in pairs]))) > OWN.copies_allowed
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum()), "copies": shares(together, planted)}
     for name, score_of in SCORES.items():
         start = time.process_time()
-        score = score_of(small, captions)
+        score = score_of(glance)
         found[name] = {"cpu_seconds": round(time.process_time() - start, 2)}
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score))
         for limit in LIMITS[name]:
-            found[name][f"above_{limit:g}"] = shares(outlying(score, limit), planted)
-        together |= outlying(score, deviations(OWN)[name])
+            stricter = replace(OWN, **{SETTING[name]: limit})
+            found[name][f"above_{limit:g}"] = shares(against(name, score, stricter), planted)
+        together |= against(name, score, OWN)
     return found | {"all": shares(together, planted)}
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from safeclip.errors import InputError
 
 SIGNALS = ("cosine", "neighbours", "caption_neighbours")
-VETOES = ("copies", "patterns", "shifts", "texture")
+VETOES = ("copies", "patterns", "shifts", "texture", "words")
 METHOD_NAMES = ("clip", "safeclip", "roclip", "cleanclip", "filter")
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 T = TypeVar("T")
@@ -237,7 +237,7 @@ class SafeclipConfig:
     risk: tuple[str, ...] = ("cosine",)
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
-    """Signals that keep a pair out of every safe set. The paper has none; ours: all four, VETOES."""
+    """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     pattern_deviations: float = 8.0
@@ -246,6 +246,8 @@ class SafeclipConfig:
     """The same for `shifts`."""
     texture_deviations: float = 2.5
     """The same for `texture`: by how much a picture's texture foretells its caption better than its content does."""
+    word_deviations: float = 8.0
+    """The same for `words`, over all words: by how much the rest of a caption fits worse where a word is."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
@@ -288,7 +290,7 @@ class SafeclipConfig:
         )
         _check(set(self.veto) <= set(VETOES), "safeclip.veto", self.veto, f"choose among {', '.join(VETOES)}")
         _check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
-        for name in ("pattern_deviations", "shift_deviations", "texture_deviations"):
+        for name in ("pattern_deviations", "shift_deviations", "texture_deviations", "word_deviations"):
             _check(getattr(self, name) > 0, f"safeclip.{name}", getattr(self, name), "give a positive number")
         _check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         _check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")

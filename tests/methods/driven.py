@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from safeclip.config import RunConfig, override
 from safeclip.methods.base import Embeddings, Epoch, Method, Tools
+from safeclip.signals.glance import Glance
 
 
 def config(**changes: Any) -> RunConfig:
@@ -58,9 +59,9 @@ class Data:
             note=self.notes.append,
         )
 
-    def _glance(self, uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _glance(self, uids: np.ndarray) -> Glance:
         self.glances += 1
-        return self.thumbnails[uids], self.words[uids]
+        return Glance(self.thumbnails[uids], self.words[uids])
 
     def _restart(self) -> None:
         self.restarts += 1

@@ -32,7 +32,8 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     reader: Any = Pictures()
     bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
     monkeypatch.setattr(scoring, "_HASH_AT_ONCE", 2)
-    small, words = scoring.glance(reader, bad, np.array([3, 5, 0, 1, 4]))
+    glance = scoring.glance(reader, bad, np.array([3, 5, 0, 1, 4]))
+    small, words = glance.thumbnails, glance.words
     assert small.shape == (5, SIDE, SIDE, 3)
     assert small[:, 0, 0, 0].tolist() == [0, 60, 10, 20, 50]
     assert np.array_equal(small[1], thumbnails([reader.read(5)[0]])[0])

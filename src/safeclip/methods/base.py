@@ -15,6 +15,7 @@ from torch import Tensor
 
 from safeclip.data.loader import Recipe
 from safeclip.data.plan import Batch
+from safeclip.signals.glance import Glance
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ class Tools:
     """What the loop lends a method at the start of an epoch.
 
     usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
-    hashes: perceptual hashes uint64 (N,). glance: of the given uids, small pictures uint8 (n, 32, 32, 3) and ids of the
-    captions' words uint16 (n, W), both 0 where a pair cannot be read. restart: puts the towers, the logit scale among
-    them, and the optimizer back to what they were before the first step; the place in the data and the method's own
-    state stay.
+    hashes: perceptual hashes uint64 (N,). glance: small pictures and words of the given uids. restart: puts the towers,
+    the logit scale among them, and the optimizer back to what they were before the first step; the place in the data
+    and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
     whatever else the method has. note: a line for the log.
     """
@@ -72,7 +72,7 @@ class Tools:
     usable: np.ndarray
     embed: Callable[[], Embeddings]
     hashes: Callable[[], np.ndarray]
-    glance: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    glance: Callable[[np.ndarray], Glance]
     restart: Callable[[], None]
     record_split: Callable[[dict[str, Any], dict[str, np.ndarray]], None]
     note: Callable[[str], None]

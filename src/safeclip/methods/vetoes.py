@@ -4,6 +4,7 @@
     patterns   it shares a fine pattern with others, place for place           signals/patterns.py
     shifts     the same, wherever it lies, with pictures of like captions      signals/shifts.py
     texture    its texture says what the caption says, its content does not    signals/texture.py
+    words      its caption has a word beside which the others do not fit it    signals/misleading.py
 
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
@@ -15,29 +16,34 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from safeclip.config import SafeclipConfig
 from safeclip.methods.base import State, Tools
 from safeclip.signals.copies import copy_groups, occurrences
+from safeclip.signals.glance import Glance
+from safeclip.signals.misleading import misleading
 from safeclip.signals.outlying import outlying
 from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.texture import textured
-from safeclip.signals.words import caption_vectors
 
-SCORES: dict[str, Callable[[np.ndarray, Tensor], np.ndarray]] = {
-    "patterns": lambda thumbnails_NHWC, caption_ND: shared_pattern(thumbnails_NHWC),
-    "shifts": shared_shift,
-    "texture": textured,
+SCORES: dict[str, Callable[[Glance], np.ndarray]] = {
+    "patterns": lambda glance: shared_pattern(glance.thumbnails),
+    "shifts": lambda glance: shared_shift(glance.thumbnails, glance.captions),
+    "texture": lambda glance: textured(glance.thumbnails, glance.captions),
+    "words": lambda glance: misleading(glance.thumbnails, glance.words),
 }
-"""By veto: of thumbnails uint8 (N, 32, 32, 3) and caption vectors (N, D), float32 (N,), high where it is suspicious."""
-_COLUMN = {"patterns": "pattern", "shifts": "shift", "texture": "texture"}
+"""By veto: float32 (N,), high where it is suspicious."""
+_COLUMN = {"patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 
 
-def deviations(own: SafeclipConfig) -> dict[str, float]:
-    """By veto, how far above the usual a score may lie (`outlying`)."""
-    return {"patterns": own.pattern_deviations, "shifts": own.shift_deviations, "texture": own.texture_deviations}
+def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
+    """Bool (N,): pairs that this veto is against. Scores of words are in deviations already, over all words."""
+    if name == "words":
+        far: np.ndarray = score_N > own.word_deviations
+        return far
+    limit = {"patterns": own.pattern_deviations, "shifts": own.shift_deviations, "texture": own.texture_deviations}
+    return outlying(score_N, limit[name])
 
 
 class Vetoes:
@@ -58,11 +64,10 @@ class Vetoes:
         if self.scores or not wanted:
             return
         usable = np.flatnonzero(tools.usable)
-        thumbnails, words = tools.glance(usable)
-        captions = caption_vectors(words)
+        glance = tools.glance(usable)
         for name in wanted:
             self.scores[name] = np.zeros(self.pairs, np.float32)
-            self.scores[name][usable] = SCORES[name](thumbnails, captions)
+            self.scores[name][usable] = SCORES[name](glance)
 
     def allowed(self, uids: np.ndarray) -> np.ndarray:
         """Bool (n,): pairs that no veto is against."""
@@ -71,7 +76,7 @@ class Vetoes:
         if "copies" in self.own.veto:
             allowed = occurrences(self.groups[uids]) <= self.own.copies_allowed
         for name, score_N in self.scores.items():
-            allowed &= ~outlying(score_N[uids], deviations(self.own)[name])
+            allowed &= ~against(name, score_N[uids], self.own)
         return allowed
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ What must stay true: no pair votes for itself, and the result does not depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -23,52 +23,70 @@ Features = Callable[[np.ndarray], Tensor]
 """Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone."""
 
 
+Targets = Callable[[np.ndarray], Tensor]
+"""Of rows int64 (B,): what is to be foretold of them, (B, D)."""
+
+
 @torch.no_grad()
-def foretold(
+def predictions(
     thumbnails_NHWC: np.ndarray,
-    caption_ND: Tensor,
+    targets: Targets,
     features: Features,
     penalty: float = 0.1,
     chunk: int = 1024,
     max_reference: int = 1_000_000,
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Chunk by chunk: rows int64 (B,), their targets and the predictions of these, float64 (B, D).
+
+    features: put to mean 0 and deviation 1 here, those that never vary to 0. penalty: lambda. chunk: pictures looked at
+    together. max_reference: above this many pairs, a random subset of this size is fitted to, the same in every call.
+
+    Raises:
+        ValueError: no pairs, or penalty, chunk or max_reference not positive.
+    """
+    count = len(thumbnails_NHWC)
+    if penalty <= 0 or min(count, chunk, max_reference) < 1:
+        raise ValueError(
+            f"leave_one_out: {count} pairs, penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}"
+        )
+    fitted_M = reference(count, max_reference)
+    mean, scale, inverse, weights = _fit(thumbnails_NHWC, targets, features, penalty, chunk, fitted_M)
+    own_N = torch.zeros(count, dtype=torch.bool)
+    own_N[torch.from_numpy(fitted_M)] = True
+    for start in range(0, count, chunk):
+        rows = np.arange(start, min(start + chunk, count))
+        z_BF = (features(thumbnails_NHWC[rows]).double() - mean) * scale
+        y_BD = targets(rows).double()
+        leverage_B1 = ((z_BF @ inverse) * z_BF).sum(1, keepdim=True)
+        leverage_B1 = leverage_B1 * own_N[rows, None]  # those not fitted to had no vote to take back
+        yield rows, y_BD, (z_BF @ weights - leverage_B1 * y_BD) / (1 - leverage_B1)
+
+
+def foretold(
+    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: int
 ) -> np.ndarray:
     """<y_i, p_i>, float32 (N,), about -1..1. High: the features say what the caption says.
 
-    caption_ND: unit vectors. features: put to mean 0 and deviation 1 here, those that never vary to 0. penalty: lambda.
-    chunk: pictures looked at together. max_reference: above this many pairs, a random subset of this size is fitted to,
-    the same in every call.
-
-    Raises:
-        ValueError: lengths differ, no pairs, or penalty, chunk or max_reference not positive.
+    caption_ND: unit vectors. settings: `chunk` and `max_reference` of `predictions`. Raises ValueError as it does, and
+    where there are not as many captions as pictures.
     """
-    count = len(thumbnails_NHWC)
-    if count != len(caption_ND) or count == 0:
-        raise ValueError(f"leave_one_out: {count} pictures and {len(caption_ND)} captions; give as many, 1 or more")
-    if penalty <= 0 or min(chunk, max_reference) < 1:
-        raise ValueError(f"leave_one_out: penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}")
-    fitted_M = reference(count, max_reference)
-    mean, scale, inverse, weights = _fit(thumbnails_NHWC, caption_ND, features, penalty, chunk, fitted_M)
-    own_N = torch.zeros(count, dtype=torch.bool)
-    own_N[torch.from_numpy(fitted_M)] = True
-    out_N = np.zeros(count, np.float32)
-    for start in range(0, count, chunk):
-        rows = slice(start, start + chunk)
-        z_BF = (features(thumbnails_NHWC[rows]).double() - mean) * scale
-        y_BD = caption_ND[rows].double()
-        leverage_B = ((z_BF @ inverse) * z_BF).sum(1) * own_N[rows]  # those not fitted to had no vote to take back
-        agreement_B = ((z_BF @ weights) * y_BD).sum(1)
-        out_N[rows] = ((agreement_B - leverage_B * (y_BD * y_BD).sum(1)) / (1 - leverage_B)).float().numpy()
+    if len(thumbnails_NHWC) != len(caption_ND):
+        raise ValueError(f"leave_one_out: {len(thumbnails_NHWC)} pictures and {len(caption_ND)} captions; give as many")
+    out_N = np.zeros(len(caption_ND), np.float32)
+    captions: Targets = lambda rows: caption_ND[torch.from_numpy(rows)]  # noqa: E731
+    for rows, y_BD, p_BD in predictions(thumbnails_NHWC, captions, features, penalty, **settings):
+        out_N[rows] = (y_BD * p_BD).sum(1).float().numpy()
     return out_N
 
 
 def _fit(
-    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
+    thumbnails_NHWC: np.ndarray, targets: Targets, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean (F,) and 1 / deviation (F,) of the features, (Z'Z + lambda M I)^-1 (F, F), and the weights (F, D)."""
     total, square, cross, captions = (torch.zeros((), dtype=torch.float64) for _ in range(4))
     for start in range(0, len(rows_M), chunk):
         some = rows_M[start : start + chunk]
-        f_BF, y_BD = features(thumbnails_NHWC[some]).double(), caption_ND[torch.from_numpy(some)].double()
+        f_BF, y_BD = features(thumbnails_NHWC[some]).double(), targets(some).double()
         total, square, cross = total + f_BF.sum(0), square + f_BF.T @ f_BF, cross + f_BF.T @ y_BD
         captions = captions + y_BD.sum(0)
     count = len(rows_M)

@@ -18,6 +18,7 @@ from safeclip.data.read import Reader
 from safeclip.methods.base import Embeddings
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
+from safeclip.signals.glance import Glance
 from safeclip.signals.thumbnails import SIDE, thumbnails
 from safeclip.signals.words import WIDTH, word_ids
 from safeclip.train import distributed
@@ -70,9 +71,8 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     return hashes
 
 
-def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Small pictures of these pairs, uint8 (N, SIDE, SIDE, 3), and ids of their words, uint16 (N, WIDTH); 0 where a
-    pair cannot be read."""
+def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
+    """Small pictures and words of these pairs; 0 where a pair cannot be read."""
     small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
     words = np.zeros((len(uids), WIDTH), np.uint16)
     mine = distributed.share(np.arange(len(uids)))
@@ -85,7 +85,7 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> tuple[np.ndarray,
     for part in (small, words.view(np.uint8)):
         distributed.add_up(torch.from_numpy(part))
     bad.add(distributed.joined(list(bad.reasons.items())))
-    return small, words
+    return Glance(small, words)
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:

@@ -1,0 +1,25 @@
+"""What the signals that need no model look at: a small picture of each pair, and the words of its captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+
+from safeclip.signals.words import caption_vectors
+
+
+@dataclass(frozen=True)
+class Glance:
+    """thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`). words: uint16 (N, W) (`words.word_ids`). Both are
+    0 for pairs that could not be read."""
+
+    thumbnails: np.ndarray
+    words: np.ndarray
+
+    @cached_property
+    def captions(self) -> Tensor:
+        """Unit vectors float32 (N, D) (`words.caption_vectors`)."""
+        return caption_vectors(self.words)
