@@ -30,6 +30,8 @@ _WORDS = 4096
 """Words asked about, at most: the most frequent ones."""
 TOGETHER = 0.8
 """Two words are one if they stand together in more than this share of the pairs that have either."""
+_BY_CHANCE = 0.674
+"""Median absolute deviation of z_w where words mislead by chance alone: that of a standard normal."""
 _MOSTLY = 0.75
 """A word whose rest is unfit in more than this share of its pairs is misleading in all of them."""
 _RARELY = 0.05
@@ -74,7 +76,7 @@ def misleading(thumbnails_NHWC: np.ndarray, ids_NW: np.ndarray, max_reference: i
     mean_rest_V, pairs_V = mean_of(rest_NW, asked_NW)
     z_V = mean_rest_V * np.sqrt(pairs_V) / max(float(rest_NW[asked_NW].std()), 1e-6)
     apart_V = z_V - np.median(z_V)
-    far_V = apart_V / max(float(np.median(np.abs(apart_V))), 1e-6)
+    far_V = apart_V / max(float(np.median(np.abs(apart_V))), _BY_CHANCE)
     unfit_NW = asked_NW & (rest_NW > np.median(rest_NW[asked_NW]))
     unfit_NW |= there_NW & (mean_of(unfit_NW, asked_NW)[0] > _MOSTLY)[slot_NW]
     out_N: np.ndarray = np.where(unfit_NW, far_V[slot_NW], 0.0).max(1, initial=0.0).astype(np.float32)
@@ -88,6 +90,8 @@ def _asked(ids_NW: np.ndarray) -> tuple[np.ndarray, int]:
     pairs_V[0] = 0
     fits_V = (pairs_V >= LEAST) & (pairs_V <= MOST * len(ids_NW))
     chosen = np.argsort(-np.where(fits_V, pairs_V, 0), kind="stable")[: min(_WORDS, int(fits_V.sum()))]
+    if len(chosen) == 0:
+        return np.full(ids_NW.shape, -1), 0
     place_V = np.full(1 << 16, -1)
     place_V[chosen] = np.arange(len(chosen))
     slot_NW = place_V[ids_NW]
