@@ -11,6 +11,7 @@ from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.manifest import Manifest
 from safeclip.cli import main
 from tests import tiny
+from tests.data import made
 
 ON = ["poison", "--data", tiny.SPEC, "--attack", "wanet", "--param", "count=3"]
 
@@ -42,3 +43,17 @@ def test_list_in_words_as_json_and_as_a_page(tmp_path: Path, capsys: pytest.Capt
     assert main(["poison", "--list", "--json", "--preview", str(tmp_path / "all.html")]) == 0
     assert list(json.loads(capsys.readouterr().out)) == list(ATTACKS)
     assert "Every attack, before and after" in (tmp_path / "all.html").read_text()
+
+
+def test_targets_among_the_poisoned_pictures_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Data without splits is taken whole, whatever the split: its targets would be trained on under their own names."""
+    names = [f"{i}.jpg" for i in range(6)]
+    made.pictures(tmp_path, names)
+    rows = "".join(
+        f"{name},a {'dog' if i % 2 else 'cat'},{'dog' if i % 2 else 'cat'}\n" for i, name in enumerate(names)
+    )
+    made.write(tmp_path / "pairs.csv", "image,caption,class\n" + rows)
+    asked = ["poison", "--data", f"csv:{tmp_path / 'pairs.csv'}", "--attack", "targeted", "--out", str(tmp_path / "m")]
+    assert main(asked) == 2
+    assert "holds the very pictures that are poisoned" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

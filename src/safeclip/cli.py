@@ -73,6 +73,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
 def poison(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.attacks.catalog import ATTACKS, check_attack, plan
+    from safeclip.data.same import same_pictures
     from safeclip.data.sources import open_source
 
     if options.list:
@@ -88,6 +89,11 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
     targets = None
     if ATTACKS[options.attack].needs_targets:
         targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
+        if same_pictures(source, targets):
+            raise InputError(
+                f"--attack {options.attack}: {targets.name} holds the very pictures that are poisoned; give others with "
+                "--targets, or data with splits"
+            )
     manifest = plan(options.attack, source, targets, seed=options.seed, **attack_params(options))
     lines = []
     if options.out is not None:

@@ -85,9 +85,7 @@ def test_it_is_what_its_definition_says_word_by_word() -> None:
     far = (z - np.median(z)) / max(np.median(np.abs(z - np.median(z))), 0.674)
     unfit = rest > usual
     mostly = [unfit[np.isfinite(rest[:, w]), w].mean() > 0.75 for w in range(len(asked))]
-    expected = [
-        max([0.0, *(far[w] for w in np.flatnonzero(has[i]) if unfit[i, w] or mostly[w])]) for i in range(COUNT)
-    ]
+    expected = [max([0.0, *(far[w] for w in np.flatnonzero(has[i]) if unfit[i, w] or mostly[w])]) for i in range(COUNT)]
     assert np.allclose(misleading(pictures, words), expected, rtol=1e-3, atol=1e-3)
 
 
