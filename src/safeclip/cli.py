@@ -91,8 +91,8 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
         targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
         if same_pictures(source, targets):
             raise InputError(
-                f"--attack {options.attack}: {targets.name} holds the very pictures that are poisoned; give others with "
-                "--targets, or data with splits"
+                f"--attack {options.attack}: {targets.name} holds the very pictures that are poisoned; "
+                "give others with --targets, or data with splits"
             )
     manifest = plan(options.attack, source, targets, seed=options.seed, **attack_params(options))
     lines = []
