@@ -1,7 +1,7 @@
 """Named runs: each is a function that returns a whole RunConfig.
 
 `paper` is the published recipe with its code's faults mended. What the paper does and where a preset departs is said at
-the fields themselves (config.py).
+the fields themselves (config/).
 """
 
 from __future__ import annotations
