@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from safeclip.attacks.catalog import ATTACKS, plan
@@ -90,13 +91,14 @@ def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
     reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
     pairs = [reader.read(uid) for uid in range(len(reader))]
     small = thumbnails([picture for picture, _ in pairs])
-    glance = Glance(small, np.stack([word_ids(texts) for _, texts in pairs]))
+    hashes = perceptual_hashes([picture for picture, _ in pairs])
+    glance = Glance(hashes, small, np.stack([word_ids(texts) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
-    together = occurrences(copy_groups(perceptual_hashes([picture for picture, _ in pairs]))) > OWN.copies_allowed
+    together = occurrences(copy_groups(hashes)) > OWN.copies_allowed
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum()), "copies": shares(together, planted)}
     for name, score_of in SCORES.items():
         start = time.process_time()
-        score = score_of(glance)
+        score = score_of(glance, torch.device("cpu"))
         found[name] = {"cpu_seconds": round(time.process_time() - start, 2)}
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score))

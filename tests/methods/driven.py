@@ -61,7 +61,7 @@ class Data:
 
     def _glance(self, uids: np.ndarray) -> Glance:
         self.glances += 1
-        return Glance(self.thumbnails[uids], self.words[uids])
+        return Glance(self.hashes[uids], self.thumbnails[uids], self.words[uids])
 
     def _restart(self) -> None:
         self.restarts += 1

@@ -62,9 +62,9 @@ class Tools:
     """What the loop lends a method at the start of an epoch.
 
     usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
-    hashes: perceptual hashes uint64 (N,). glance: small pictures and words of the given uids. restart: puts the towers,
-    the logit scale among them, and the optimizer back to what they were before the first step; the place in the data
-    and the method's own state stay.
+    hashes: perceptual hashes uint64 (N,). glance: the same of the given uids, with small pictures and words, in one
+    pass. restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the
+    first step; the place in the data and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
     whatever else the method has. note: a line for the log.
     """

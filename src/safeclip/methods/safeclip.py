@@ -97,7 +97,7 @@ class SafeClip:
         usable = np.flatnonzero(tools.usable)
         cosine = scores.cosine.numpy()[usable]
         mixture = fit_mixture(cosine, own.fit)
-        self.vetoes.look(tools)
+        self.vetoes.look(tools, self.pools["image"].ring.device)
         assert self.vetoes.groups is not None
         signals = {"cosine": cosine}
         for name in (name for name in own.risk if name in _COMPARING):

@@ -27,13 +27,13 @@ from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.texture import textured
 
-SCORES: dict[str, Callable[[Glance], np.ndarray]] = {
-    "patterns": lambda glance: shared_pattern(glance.thumbnails),
-    "shifts": lambda glance: shared_shift(glance.thumbnails, glance.captions),
-    "texture": lambda glance: textured(glance.thumbnails, glance.captions),
-    "words": lambda glance: misleading(glance.thumbnails, glance.words),
+SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
+    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device),
+    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
+    "texture": lambda glance, device: textured(glance.thumbnails, glance.captions, device=device),
+    "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
 }
-"""By veto: float32 (N,), high where it is suspicious."""
+"""By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
 _COLUMN = {"patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 
 
@@ -56,18 +56,25 @@ class Vetoes:
         self.scores: dict[str, np.ndarray] = {}
         """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
 
-    def look(self, tools: Tools) -> None:
-        """Compute what is not there yet."""
-        if self.groups is None:
-            self.groups = copy_groups(tools.hashes()) if self.with_groups else np.arange(self.pairs)
-        wanted = [name for name in SCORES if name in self.own.veto]
-        if self.scores or not wanted:
+    def look(self, tools: Tools, device: torch.device) -> None:
+        """Compute what is not there yet, in one pass over the pictures."""
+        wanted = [name for name in SCORES if name in self.own.veto and name not in self.scores]
+        if wanted:
+            usable = np.flatnonzero(tools.usable)
+            glance = tools.glance(usable)
+            for name in wanted:
+                self.scores[name] = np.zeros(self.pairs, np.float32)
+                self.scores[name][usable] = SCORES[name](glance, device)
+        if self.groups is not None:
             return
-        usable = np.flatnonzero(tools.usable)
-        glance = tools.glance(usable)
-        for name in wanted:
-            self.scores[name] = np.zeros(self.pairs, np.float32)
-            self.scores[name][usable] = SCORES[name](glance)
+        if not self.with_groups:
+            self.groups = np.arange(self.pairs)
+        elif wanted:
+            hashes = np.zeros(self.pairs, np.uint64)
+            hashes[usable] = glance.hashes
+            self.groups = copy_groups(hashes)
+        else:
+            self.groups = copy_groups(tools.hashes())
 
     def allowed(self, uids: np.ndarray) -> np.ndarray:
         """Bool (n,): pairs that no veto is against."""

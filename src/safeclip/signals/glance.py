@@ -1,4 +1,4 @@
-"""What the signals that need no model look at: a small picture of each pair, and the words of its captions."""
+"""What the signals that need no model look at: of each pair a hash, a small picture, and the words of its captions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from safeclip.signals.words import caption_vectors
 
 @dataclass(frozen=True)
 class Glance:
-    """thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`). words: uint16 (N, W) (`words.word_ids`). Both are
-    0 for pairs that could not be read."""
+    """hashes: uint64 (N,) (`copies.perceptual_hashes`). thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`).
+    words: uint16 (N, W) (`words.word_ids`). All are 0 for pairs that could not be read."""
 
+    hashes: np.ndarray
     thumbnails: np.ndarray
     words: np.ndarray
 

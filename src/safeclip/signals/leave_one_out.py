@@ -20,7 +20,8 @@ from torch import Tensor
 from safeclip.signals.nearest import reference
 
 Features = Callable[[np.ndarray], Tensor]
-"""Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone."""
+"""Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone. All that follows is reckoned
+on the device that they lie on."""
 
 
 Targets = Callable[[np.ndarray], Tensor]
@@ -56,9 +57,9 @@ def predictions(
     for start in range(0, count, chunk):
         rows = np.arange(start, min(start + chunk, count))
         z_BF = (features(thumbnails_NHWC[rows]).double() - mean) * scale
-        y_BD = targets(rows).double()
+        y_BD = targets(rows).to(z_BF.device).double()
         leverage_B1 = ((z_BF @ inverse) * z_BF).sum(1, keepdim=True)
-        leverage_B1 = leverage_B1 * own_N[rows, None]  # those not fitted to had no vote to take back
+        leverage_B1 = leverage_B1 * own_N[rows, None].to(z_BF.device)  # those not fitted to had no vote to take back
         yield rows, y_BD, (z_BF @ weights - leverage_B1 * y_BD) / (1 - leverage_B1)
 
 
@@ -75,7 +76,7 @@ def foretold(
     out_N = np.zeros(len(caption_ND), np.float32)
     captions: Targets = lambda rows: caption_ND[torch.from_numpy(rows)]  # noqa: E731
     for rows, y_BD, p_BD in predictions(thumbnails_NHWC, captions, features, penalty, **settings):
-        out_N[rows] = (y_BD * p_BD).sum(1).float().numpy()
+        out_N[rows] = (y_BD * p_BD).sum(1).float().cpu().numpy()
     return out_N
 
 
@@ -83,10 +84,12 @@ def _fit(
     thumbnails_NHWC: np.ndarray, targets: Targets, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean (F,) and 1 / deviation (F,) of the features, (Z'Z + lambda M I)^-1 (F, F), and the weights (F, D)."""
-    total, square, cross, captions = (torch.zeros((), dtype=torch.float64) for _ in range(4))
+    nothing = torch.zeros((), dtype=torch.float64)
+    total, square, cross, captions = nothing, nothing, nothing, nothing
     for start in range(0, len(rows_M), chunk):
         some = rows_M[start : start + chunk]
-        f_BF, y_BD = features(thumbnails_NHWC[some]).double(), targets(some).double()
+        f_BF = features(thumbnails_NHWC[some]).double()
+        y_BD = targets(some).to(f_BF.device).double()
         total, square, cross = total + f_BF.sum(0), square + f_BF.T @ f_BF, cross + f_BF.T @ y_BD
         captions = captions + y_BD.sum(0)
     count = len(rows_M)
@@ -95,7 +98,9 @@ def _fit(
     deviation = covariance.diagonal().clamp(min=0).sqrt()
     varies = deviation > 1e-6 * mean.abs().clamp(min=1.0)
     scale = torch.where(varies, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
-    gram = count * (scale[:, None] * covariance * scale + penalty * torch.eye(len(mean), dtype=torch.float64))
+    gram = count * (
+        scale[:, None] * covariance * scale + penalty * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
+    )
     inverse = torch.linalg.inv(gram)
     weights = inverse @ (scale[:, None] * (cross - mean[:, None] * captions))
     return mean, scale, inverse, weights

@@ -39,11 +39,18 @@ _RARELY = 0.05
 
 
 @torch.no_grad()
-def misleading(thumbnails_NHWC: np.ndarray, ids_NW: np.ndarray, max_reference: int = 1_000_000) -> np.ndarray:
+def misleading(
+    thumbnails_NHWC: np.ndarray,
+    ids_NW: np.ndarray,
+    max_reference: int = 1_000_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """How misleading a pair's most misleading word is, in median absolute deviations, float32 (N,), 0 or more. High is
     suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. ids_NW: uint16 (N, W) (`words.word_ids`).
+    max_reference: above this many pairs, pictures are learned from a random subset of this size. device: where; None is
+    the CPU.
 
     Raises:
         ValueError: shapes do not fit.
@@ -55,7 +62,7 @@ def misleading(thumbnails_NHWC: np.ndarray, ids_NW: np.ndarray, max_reference: i
     if words < 2:
         return np.zeros(count, np.float32)
     there_NW = slot_NW >= 0
-    called_NW = _called_for(thumbnails_NHWC, slot_NW, words, max_reference)
+    called_NW = _called_for(thumbnails_NHWC, slot_NW, words, max_reference, device)
 
     def mean_of(value_NW: np.ndarray, of_NW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Over each word's pairs: the mean, and how many there are."""
@@ -107,7 +114,9 @@ def _asked(ids_NW: np.ndarray) -> tuple[np.ndarray, int]:
     return slot_NW, phrases
 
 
-def _called_for(thumbnails_NHWC: np.ndarray, slot_NW: np.ndarray, words: int, max_reference: int) -> np.ndarray:
+def _called_for(
+    thumbnails_NHWC: np.ndarray, slot_NW: np.ndarray, words: int, max_reference: int, device: torch.device | None
+) -> np.ndarray:
     """P_iw at each pair's own words, over the root of the word's share, float64 (N, W); 0 elsewhere."""
     share_V = torch.from_numpy(np.bincount(slot_NW[slot_NW >= 0], minlength=words) / len(slot_NW))
 
@@ -119,9 +128,9 @@ def _called_for(thumbnails_NHWC: np.ndarray, slot_NW: np.ndarray, words: int, ma
 
     called_NW = np.zeros(slot_NW.shape)
     for rows, _, predicted_BV in predictions(
-        thumbnails_NHWC, has, content_of(thumbnails_NHWC), max_reference=max_reference
+        thumbnails_NHWC, has, content_of(thumbnails_NHWC, device), max_reference=max_reference
     ):
         slot_BW = torch.from_numpy(slot_NW[rows])
-        own_BW = (predicted_BV / share_V.sqrt()).gather(1, slot_BW.clamp(min=0))
+        own_BW = (predicted_BV.cpu() / share_V.sqrt()).gather(1, slot_BW.clamp(min=0))
         called_NW[rows] = own_BW.where(slot_BW >= 0, 0.0).numpy()
     return called_NW

@@ -19,20 +19,24 @@ from safeclip.signals.whitening import Whitening
 
 @torch.no_grad()
 def shared_pattern(
-    thumbnails_NHWC: np.ndarray, k: int = 8, chunk: int = 1024, max_reference: int = 50_000
+    thumbnails_NHWC: np.ndarray,
+    k: int = 8,
+    chunk: int = 1024,
+    max_reference: int = 50_000,
+    device: torch.device | None = None,
 ) -> np.ndarray:
     """Mean correlation of each picture's fine pattern with the k most alike, float32 (N,), -1..1. High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). chunk: pictures compared at once. max_reference: above this many pictures,
-    those alike are sought among a random subset of this size, the same in every call. Where fewer than k others exist,
-    the mean is over those; a picture that is alone scores 0.
+    those alike are sought among a random subset of this size, the same in every call. device: where they are compared;
+    None is the CPU. Where fewer than k others exist, the mean is over those; a picture that is alone scores 0.
 
     Raises:
         ValueError: not uint8 (N, H, W, 3); k, chunk or max_reference below 1.
     """
     if min(k, chunk, max_reference) < 1:
         raise ValueError(f"patterns: k = {k}, chunk = {chunk}, max_reference = {max_reference}; give 1 or more")
-    whiten = Whitening.of(thumbnails_NHWC)
+    whiten = Whitening.of(thumbnails_NHWC, device)
     count = len(thumbnails_NHWC)
     out_N = np.zeros(count, np.float32)
     if count < 2:
@@ -46,10 +50,10 @@ def shared_pattern(
     for start in range(0, count, chunk):
         rows = slice(start, start + chunk)
         alike_BM = whiten(thumbnails_NHWC[rows]).flatten(1) @ among_MD.T
-        own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0))
-        alike_BM[own, torch.from_numpy(slot_N[rows])[own]] = -torch.inf
+        own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(alike_BM.device)
+        alike_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -torch.inf
         most_BK = alike_BM.topk(min(k, len(chosen_M)), dim=1).values
         there_BK = most_BK > -torch.inf
-        total_B = most_BK.where(there_BK, torch.zeros(())).sum(1)
-        out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).numpy()
+        total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)
+        out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).cpu().numpy()
     return out_N

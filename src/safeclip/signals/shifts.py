@@ -30,12 +30,14 @@ def shared_shift(
     m: int = 4,
     chunk: int = 64,
     max_reference: int = 50_000,
+    device: torch.device | None = None,
 ) -> np.ndarray:
     """Mean of the m highest peaks of phase correlation with k pictures of like captions, float32 (N,), 0..1. High is
     suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). caption_ND: unit vectors (`words.caption_vectors`). chunk: pictures compared at
-    once. max_reference: above this many pairs, captions are sought among a random subset of this size. Where fewer
+    once. max_reference: above this many pairs, captions are sought among a random subset of this size. device:
+    where they are compared; None is the CPU. Where fewer
     than m others exist, the mean is over those; a pair that is alone scores 0.
 
     Raises:
@@ -45,14 +47,14 @@ def shared_shift(
         raise ValueError(f"shifts: {len(thumbnails_NHWC)} pictures and {len(caption_ND)} captions; give as many")
     if min(k, m, chunk, max_reference) < 1:
         raise ValueError(f"shifts: k = {k}, m = {m}, chunk = {chunk}, max_reference = {max_reference}; give 1 or more")
-    whiten = Whitening.of(thumbnails_NHWC)
+    whiten = Whitening.of(thumbnails_NHWC, device)
     count = len(thumbnails_NHWC)
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    index_NK, there_NK = nearest(_jittered(caption_ND), k, max_reference=max_reference)
+    index_NK, there_NK = nearest(_jittered(caption_ND), k, max_reference=max_reference, device=device)
     chosen_M = reference(count, max_reference)
-    place_NK = torch.searchsorted(torch.from_numpy(chosen_M), index_NK)
+    place_NK = torch.searchsorted(torch.from_numpy(chosen_M).to(index_NK.device), index_NK)
     spectrum_M = torch.cat([
         torch.fft.rfft2(whiten(thumbnails_NHWC[chosen_M[start : start + chunk]])).conj()
         for start in range(0, len(chosen_M), chunk)
@@ -65,7 +67,7 @@ def shared_shift(
         peak_BK = alike.flatten(2).amax(2).masked_fill(~there_NK[rows], -torch.inf)
         most_BM = peak_BK.topk(min(m, peak_BK.shape[1]), dim=1).values
         there_BM = most_BM > -torch.inf
-        out_N[rows] = (most_BM.where(there_BM, torch.zeros(())).sum(1) / there_BM.sum(1).clamp(min=1)).numpy()
+        out_N[rows] = (most_BM.masked_fill(~there_BM, 0.0).sum(1) / there_BM.sum(1).clamp(min=1)).cpu().numpy()
     return out_N
 
 

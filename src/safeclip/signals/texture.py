@@ -14,6 +14,7 @@ What must stay true: it needs no model, and no pair votes for itself (`leave_one
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,34 +36,40 @@ _SAMPLE = 1000
 """Pictures that this distance is taken from."""
 
 
-def textured(thumbnails_NHWC: np.ndarray, caption_ND: Tensor, max_reference: int = 1_000_000) -> np.ndarray:
+def textured(
+    thumbnails_NHWC: np.ndarray,
+    caption_ND: Tensor,
+    max_reference: int = 1_000_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """By how much texture foretells the caption better than content does, float32 (N,). High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. caption_ND: unit vectors (`words.caption_vectors`).
-    max_reference: above this many pairs, both are learned from a random subset of this size.
+    max_reference: above this many pairs, both are learned from a random subset of this size. device: where they are
+    reckoned; None is the CPU.
 
     Raises:
         ValueError: shapes do not fit.
     """
     if len(thumbnails_NHWC) == 0:
         return np.zeros(0, np.float32)
-    coarse = content_of(thumbnails_NHWC)
-    texture_N = foretold(thumbnails_NHWC, caption_ND, texture, max_reference=max_reference)
+    coarse, fine = content_of(thumbnails_NHWC, device), partial(texture, device=device)
+    texture_N = foretold(thumbnails_NHWC, caption_ND, fine, max_reference=max_reference)
     out: np.ndarray = texture_N - foretold(thumbnails_NHWC, caption_ND, coarse, max_reference=max_reference)
     return out
 
 
-def texture(thumbnails_BHWC: np.ndarray) -> Tensor:
+def texture(thumbnails_BHWC: np.ndarray, device: torch.device | None = None) -> Tensor:
     """Log energies of the bands, float32 (B, 90): of light and of two differences of colours, 15 bands each without
     the constant one; first the log of the mean over the picture, then the mean of the log."""
-    red, green, blue = pixels(thumbnails_BHWC).unbind(1)
+    red, green, blue = pixels(thumbnails_BHWC, device).unbind(1)
     planes = torch.stack([(red + green + blue) / 3, red - green, blue - (red + green) / 2], 1)
-    energy = torch.nn.functional.conv2d(planes.flatten(0, 1)[:, None], _bands())[:, 1:] ** 2 + _FLOOR
+    energy = torch.nn.functional.conv2d(planes.flatten(0, 1)[:, None], _bands().to(planes.device))[:, 1:] ** 2 + _FLOOR
     log_of_mean, mean_of_log = energy.mean((2, 3)).log(), energy.log().mean((2, 3))
     return torch.cat([part.reshape(len(planes), -1) for part in (log_of_mean, mean_of_log)], 1)
 
 
-def content_of(thumbnails_NHWC: np.ndarray) -> Features:
+def content_of(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Features:
     """The content's features, at a scale taken from these pictures: float32 (B, 1024)."""
     sample = _coarse(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)])
     apart = torch.pdist(sample)
@@ -71,11 +78,12 @@ def content_of(thumbnails_NHWC: np.ndarray) -> Features:
     generator = torch.Generator().manual_seed(0)
     waves = torch.randn(sample.shape[1], _WAVES, generator=generator) / near
     phases = torch.rand(_WAVES, generator=generator) * 2 * math.pi
-    return lambda some_BHWC: torch.cos(_coarse(some_BHWC) @ waves + phases)
+    waves, phases = (part.to(device or torch.device("cpu")) for part in (waves, phases))
+    return lambda some_BHWC: torch.cos(_coarse(some_BHWC, device) @ waves + phases)
 
 
-def _coarse(thumbnails_BHWC: np.ndarray) -> Tensor:
-    return torch.nn.functional.adaptive_avg_pool2d(pixels(thumbnails_BHWC), _COARSE).flatten(1)
+def _coarse(thumbnails_BHWC: np.ndarray, device: torch.device | None = None) -> Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(pixels(thumbnails_BHWC, device), _COARSE).flatten(1)
 
 
 def _bands() -> Tensor:

@@ -21,8 +21,9 @@ def thumbnails(images: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def pixels(thumbnails_NHWC: np.ndarray) -> Tensor:
-    """float32 (N, 3, H, W) in 0..1. Raises ValueError where they are not uint8 (N, H, W, 3)."""
+def pixels(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Tensor:
+    """float32 (N, 3, H, W) in 0..1, on the device; None is the CPU. Raises ValueError where they are not
+    uint8 (N, H, W, 3)."""
     if thumbnails_NHWC.ndim != 4 or thumbnails_NHWC.dtype != np.uint8 or thumbnails_NHWC.shape[3] != 3:
         raise ValueError(f"thumbnails: {thumbnails_NHWC.dtype} {thumbnails_NHWC.shape}; give uint8 (N, H, W, 3)")
-    return torch.from_numpy(thumbnails_NHWC).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(thumbnails_NHWC).to(device or torch.device("cpu")).permute(0, 3, 1, 2).float() / 255

@@ -27,21 +27,21 @@ _FLAT = 1e-3
 
 @dataclass(frozen=True)
 class Whitening:
-    """mean: the mean picture (3, H, W). amplitude: the usual one (H, W // 2 + 1)."""
+    """mean: the mean picture (3, H, W). amplitude: the usual one (H, W // 2 + 1). Patterns lie where these do."""
 
     mean: Tensor
     amplitude: Tensor
 
     @classmethod
-    def of(cls, thumbnails_NHWC: np.ndarray) -> Whitening:
+    def of(cls, thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Whitening:
         """From these pictures, uint8 (N, H, W, 3), or from a random subset of them. Raises ValueError as `pixels`."""
-        sample = pixels(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)])
+        sample = pixels(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)], device)
         mean = sample.mean(0)
         return cls(mean, torch.fft.rfft2(sample - mean).abs().flatten(0, 1).median(0).values)
 
     def __call__(self, thumbnails_BHWC: np.ndarray) -> Tensor:
         """Fine patterns, float32 (B, 3, H, W), of unit length."""
-        picture = pixels(thumbnails_BHWC)
+        picture = pixels(thumbnails_BHWC, self.mean.device)
         flat = picture.flatten(2).std(2).amax(1) < _FLAT
         least = float(self.amplitude.max()) * 1e-4
         even = torch.fft.irfft2(

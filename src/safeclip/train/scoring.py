@@ -72,7 +72,8 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
 
 
 def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
-    """Small pictures and words of these pairs; 0 where a pair cannot be read."""
+    """Hashes, small pictures and words of these pairs; 0 where a pair cannot be read."""
+    hashes = np.zeros(len(uids), np.uint64)
     small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
     words = np.zeros((len(uids), WIDTH), np.uint16)
     mine = distributed.share(np.arange(len(uids)))
@@ -80,12 +81,13 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
         rows = mine[start : start + _HASH_AT_ONCE]
         kept, pictures, captions = _read(reader, uids[rows], bad)
         rows = rows[np.isin(uids[rows], kept)]
+        hashes[rows] = perceptual_hashes(pictures)
         small[rows] = thumbnails(pictures)
         words[rows] = [word_ids(some) for some in captions] if kept else 0
-    for part in (small, words.view(np.uint8)):
+    for part in (hashes.view(np.int64), small, words.view(np.uint8)):
         distributed.add_up(torch.from_numpy(part))
     bad.add(distributed.joined(list(bad.reasons.items())))
-    return Glance(small, words)
+    return Glance(hashes, small, words)
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:
