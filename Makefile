@@ -1,6 +1,6 @@
 # make demo   the whole point, in minutes: plain CLIP and SafeCLIP on poisoned pictures, and a page that shows it
 # make bench-small   attacks x methods x seeds on the embedded pictures and RSICD (RSICD=FILE); hours, goes on where it
-#             stopped; QUICK=1 takes the short form
+#             stopped; JOBS=2 runs at once; QUICK=1 takes the short form
 # make test   the default test suite
 # make lint   formatting, lint, types, and the direction of imports
 
@@ -15,10 +15,11 @@ demo: $(VENV)/.installed
 
 RSICD ?= ../shared/data/rsicd-64px.parquet
 SHORT := $(if $(QUICK),-short)
+JOBS ?= 2
 BENCH := $(if $(wildcard $(RSICD)),small --data $(RSICD) --out runs/bench$(SHORT),emoji --out runs/bench$(SHORT)/emoji$(SHORT))
 bench-small: $(VENV)/.installed
 	$(if $(wildcard $(RSICD)),,@echo "RSICD is left out: no file $(RSICD); name it with RSICD=FILE")
-	$(BIN)/safeclip bench --preset $(BENCH) $(if $(QUICK),--quick,--results bench/results)
+	$(BIN)/safeclip bench --preset $(BENCH) --jobs $(JOBS) $(if $(QUICK),--quick,--results bench/results)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

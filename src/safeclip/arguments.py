@@ -129,6 +129,9 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="some runs, as in method=safeclip,attack=wanet,seed=0, and plain CLIP beside them; repeatable",
     )
+    p.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs done at once, which share the cores (default: 1)"
+    )
     p.add_argument("--limit-minutes", type=float, metavar="N", help="start no run that would not end within N minutes")
     p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
 

@@ -163,7 +163,9 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
         for name, entries in runs.items():
             _say(options, f"{name}:", *command.plan_lines(entries))
         return runs
-    summaries = command.run(specs, options.out, limit_minutes=options.limit_minutes, quiet=options.quiet, **where)
+    summaries = command.run(
+        specs, options.out, limit_minutes=options.limit_minutes, jobs=options.jobs, quiet=options.quiet, **where
+    )
     for summary in summaries:
         _say(options, "", f"{summary['name']}:", *command.summary_lines(summary))
     _say(options, f"the tables and the pages: {options.out}")

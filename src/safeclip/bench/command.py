@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safeclip.bench.jobs import check_jobs, run_at_once
 from safeclip.bench.presets import PRESETS, named
 from safeclip.bench.runner import Bench
 from safeclip.bench.selection import parse_only
@@ -25,15 +26,22 @@ def run(
     results: str | None = None,
     only: Sequence[str] = (),
     limit_minutes: float | None = None,
+    jobs: int = 1,
     quiet: bool = False,
 ) -> list[dict[str, Any]]:
-    """Do the benches one after the other and return their summaries. Raises InputError before anything is done."""
+    """Do the benches one after the other and return their summaries. jobs: runs done at once, each in a process of its
+    own. Raises InputError before anything is done."""
+    check_jobs(jobs)
     deadline = None if limit_minutes is None else time.monotonic() + 60 * limit_minutes
     chosen = parse_only(only)
     benches = [Bench.open(spec, folder, file) for spec, folder, file in places(specs, out, results)]
     for bench in benches:
         bench.prospect(chosen)  # a name that is not there is better known before the first bench than after it
-    return [bench.run(chosen, deadline=deadline, quiet=quiet) for bench in benches]
+    if jobs == 1:
+        return [bench.run(chosen, deadline=deadline, quiet=quiet) for bench in benches]
+    for spec, folder, file in places(specs, out, results):
+        run_at_once(jobs, spec, folder, file, chosen, deadline, quiet)
+    return [bench.write() for bench in benches]
 
 
 def plan(

@@ -3,8 +3,9 @@
     DIR/records/  runs/  manifests/             see records.py and measure.py
     DIR/summary.json  table.md  report.html     written anew after every run
 
-What must stay true: stopped at any moment, the same command goes on; one run that fails is recorded and the others go
-on; a checkpoint is deleted only when no unfinished run starts from it.
+What must stay true: stopped at any moment, the same command goes on; no run is done by two processes at once
+(claims.py); one run that fails is recorded and the others go on; a checkpoint is deleted only when no unfinished run
+starts from it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safeclip.bench.claims import alone, claim
 from safeclip.bench.cost import estimate, prospect
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import measure, run_folder, weights_of
@@ -33,6 +35,9 @@ from safeclip.bench.wording import markdown
 from safeclip.errors import Halted, InputError, RunError
 from safeclip.report.words import duration
 from safeclip.run import write_json, write_text
+
+_PATIENCE = 1.0
+"""Seconds between looks at a run that another process is doing."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,34 @@ class Bench:
         only: see `select`. deadline: time.monotonic() by which the last run should have ended.
         Raises InputError before anything is done; RunError where the user stops it.
         """
-        left = remaining(select(self.cells, only), self.records, self.folder)
+        wanted = select(self.cells, only)
+        left = remaining(wanted, self.records, self.folder)
+        failed_before = {cell for cell in left if self.records.failure(cell)}
         self._sweep()
         try:
-            for i, cell in enumerate(left):
-                seconds = estimate(cell, self.cells, self.records)
-                if deadline is not None and time.monotonic() + (seconds or 0.0) > deadline:
-                    _say(f"stopped before {cell.title}: it would not fit; the same command goes on", quiet)
-                    break
-                about = "" if seconds is None else f", about {duration(seconds)}"
-                _say(f"{self.spec.name}: run {i + 1} of {len(left)} left: {cell.title}{about}", quiet)
-                self._try(cell, quiet)
-                self._sweep()
-                self.write()
+            while left:
+                waiting = []  # for runs that another process does: to see them done, or to do them should it end
+                for number, cell in enumerate(left, 1):
+                    with claim(self.folder, cell.id) as mine:
+                        if not mine or self._lent_soon(cell):
+                            waiting.append(cell)
+                            continue
+                        self.records.read()
+                        failed = self.records.failure(cell) is not None and cell not in failed_before
+                        if failed or cell not in remaining(wanted, self.records, self.folder):
+                            continue  # another process did it
+                        seconds = estimate(cell, self.cells, self.records)
+                        if deadline is not None and time.monotonic() + (seconds or 0.0) > deadline:
+                            _say(f"stopped before {cell.title}: it would not fit; the same command goes on", quiet)
+                            return self.write()
+                        about = "" if seconds is None else f", about {duration(seconds)}"
+                        _say(f"{self.spec.name}: run {number} of {len(left)} left: {cell.title}{about}", quiet)
+                        self._try(cell, quiet)
+                    self._sweep()
+                    self.write()
+                left = waiting
+                if left:
+                    time.sleep(_PATIENCE)
         except KeyboardInterrupt:
             raise RunError("stopped; the same command goes on where it stood") from None
         return self.write()
@@ -83,6 +103,10 @@ class Bench:
     def write(self) -> dict[str, Any]:
         """summary.json, table.md, report.html and the results file, from the records so far, those of other processes
         among them; returns the summary."""
+        with alone(self.folder):
+            return self._write()
+
+    def _write(self) -> dict[str, Any]:
         self.records.read()
         found = {cell.id: record for cell in self.cells if (record := self.records.of(cell)) is not None}
         failed = {cell.id: why for cell in self.cells if (why := self.records.failure(cell)) and cell.id not in found}
@@ -95,6 +119,13 @@ class Bench:
         write_text(self.folder / "table.md", markdown(table) + "\n")
         write_page(self.folder / "report.html", table)
         return result
+
+    def _lent_soon(self, cell: Cell) -> bool:
+        """Whether another process is doing the run that this one starts from."""
+        if cell.start is None or self.records.of(cell.start) is not None:
+            return False
+        with claim(self.folder, cell.start.id) as free:
+            return not free
 
     def _try(self, cell: Cell, quiet: bool) -> None:
         """Do one run and keep its record, or the reason why there is none."""
@@ -115,6 +146,11 @@ class Bench:
         """Delete the checkpoints of finished runs that no unfinished run starts from."""
         if self.spec.keep_runs:
             return
+        with alone(self.folder):
+            self.records.read()
+            self._sweep_finished()
+
+    def _sweep_finished(self) -> None:
         undone = [cell for cell in self.cells if self.records.of(cell) is None]
         needed = {*undone, *(lender for cell in undone for lender in cell.ancestors())}
         for cell in self.cells:
