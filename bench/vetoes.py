@@ -38,12 +38,14 @@ from safeclip.signals.words import word_ids
 RESULTS = Path(__file__).parent / "results"
 OWN = preset("emoji").safeclip
 LIMITS = {
+    "renderings": (4.0, OWN.rendering_deviations, 8.0),
     "patterns": (6.0, OWN.pattern_deviations, 10.0),
     "shifts": (4.0, OWN.shift_deviations, 8.0),
     "texture": (2.0, OWN.texture_deviations, 3.0, 4.0),
     "words": (6.0, OWN.word_deviations, 10.0),
 }
 SETTING = {
+    "renderings": "rendering_deviations",
     "patterns": "pattern_deviations",
     "shifts": "shift_deviations",
     "texture": "texture_deviations",

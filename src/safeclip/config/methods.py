@@ -8,7 +8,7 @@ from typing import Literal
 from safeclip.config.checks import check, check_share
 
 SIGNALS = ("cosine", "neighbours", "caption_neighbours")
-VETOES = ("copies", "patterns", "shifts", "texture", "words")
+VETOES = ("copies", "renderings", "patterns", "shifts", "texture", "words")
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 
 
@@ -46,6 +46,8 @@ class SafeclipConfig:
     """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
+    rendering_deviations: float = 6.0
+    """Median absolute deviations above the median from which `renderings` vetoes how far a small crowd lies apart."""
     pattern_deviations: float = 8.0
     """Median absolute deviations above the median from which `patterns` vetoes what a picture shares with others."""
     shift_deviations: float = 6.0
@@ -96,7 +98,13 @@ class SafeclipConfig:
         )
         check(set(self.veto) <= set(VETOES), "safeclip.veto", self.veto, f"choose among {', '.join(VETOES)}")
         check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
-        for name in ("pattern_deviations", "shift_deviations", "texture_deviations", "word_deviations"):
+        for name in (
+            "rendering_deviations",
+            "pattern_deviations",
+            "shift_deviations",
+            "texture_deviations",
+            "word_deviations",
+        ):
             check(getattr(self, name) > 0, f"safeclip.{name}", getattr(self, name), "give a positive number")
         check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")

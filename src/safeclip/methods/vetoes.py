@@ -1,6 +1,7 @@
 """What the data alone says against its pairs, before anything is trained: those never become safe.
 
     copies     the picture occurs more often than `copies_allowed`             signals/copies.py
+    renderings it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
     patterns   it shares a fine pattern with others, place for place           signals/patterns.py
     shifts     the same, wherever it lies, with pictures of like captions      signals/shifts.py
     texture    its texture says what the caption says, its content does not    signals/texture.py
@@ -24,17 +25,19 @@ from safeclip.signals.glance import Glance
 from safeclip.signals.misleading import misleading
 from safeclip.signals.outlying import outlying
 from safeclip.signals.patterns import shared_pattern
+from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.texture import textured
 
 SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
+    "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
     "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device),
     "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
     "texture": lambda glance, device: textured(glance.thumbnails, glance.captions, device=device),
     "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
 }
 """By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
-_COLUMN = {"patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
+_COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 
 
 def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
@@ -42,7 +45,12 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     if name == "words":
         far: np.ndarray = score_N > own.word_deviations
         return far
-    limit = {"patterns": own.pattern_deviations, "shifts": own.shift_deviations, "texture": own.texture_deviations}
+    limit = {
+        "renderings": own.rendering_deviations,
+        "patterns": own.pattern_deviations,
+        "shifts": own.shift_deviations,
+        "texture": own.texture_deviations,
+    }
     return outlying(score_N, limit[name])
 
 
