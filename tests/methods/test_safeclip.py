@@ -172,11 +172,12 @@ def test_what_the_data_alone_says_against_a_pair_keeps_it_out_also_after_a_resum
         among = np.isin(columns["uid"], planted)
         assert columns["safe"][among].mean() <= 0.2
         assert 0.8 * len(planted) <= record["vetoed"] <= 1.3 * len(planted)
+        assert record["vetoed_by"] == {veto: record["vetoed"]}
         assert columns[veto.removesuffix("s")][among].min() > np.median(columns[veto.removesuffix("s")])
     assert data.glances == 1, "the data does not change, and is looked at once"
     again, _ = method_for(data, **{"safeclip.veto": [veto]})
     again.load_state_dict(method.state_dict())
-    assert np.array_equal(again.vetoes.allowed(np.arange(400)), method.vetoes.allowed(np.arange(400)))
+    assert np.array_equal(again.vetoes.against(np.arange(400))[veto], method.vetoes.against(np.arange(400))[veto])
     again.begin_epoch(cfg.epochs, data.tools())
     assert data.glances == 1
 

@@ -245,7 +245,13 @@ def _splits(run: RunDir, manifest: Manifest, rng: np.random.Generator) -> dict[s
         by_attack = {n: [int((safe & (attack == n)).sum()), int((attack == n).sum())] for n in ("targeted", "badnets")}
         split = {"epoch": epoch, "cut": float(cosine[safe].min()), "safe_share": share, "safe_count": int(safe.sum())}
         split |= {"means": [0.1 + 0.02 * t, 0.3 + 0.02 * t], "variances": [0.0064, 0.0081], "weights": [0.32, 0.68]}
-        split |= {"iterations": 40, "clamped": False, "vetoed": 340, "planted_by_attack": by_attack}
+        split |= {
+            "iterations": 40,
+            "clamped": False,
+            "vetoed": 340,
+            "vetoed_by": {"texture": 40, "copies": 310},
+            "planted_by_attack": by_attack,
+        }
         split |= {"planted_in_safe": sum(v[0] for v in by_attack.values()), "planted_total": TARGETS * EACH + PATCHED}
         append_line(run.split_file, split)
         columns = {

@@ -105,7 +105,10 @@ class SafeClip:
             near, asked = (side[usable] for side in sides)
             groups, device = self.vetoes.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
             signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=groups, device=device)
-        allowed = self.vetoes.allowed(usable)
+        against = self.vetoes.against(usable)
+        allowed = np.ones(len(usable), bool)
+        for out in against.values():
+            allowed &= ~out
         risk = risk_of({name: signals[name] for name in own.risk})
         clamped = False
         if self.share_first is None:
@@ -133,6 +136,7 @@ class SafeClip:
             "iterations": mixture.iterations,
             "clamped": clamped,
             "vetoed": int((~allowed).sum()),
+            "vetoed_by": {name: int(out.sum()) for name, out in against.items()},
         }
         p_safe = np.empty(len(usable), np.float32)
         for part in parts(len(usable)):

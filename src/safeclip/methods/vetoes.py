@@ -84,15 +84,13 @@ class Vetoes:
         else:
             self.groups = copy_groups(tools.hashes())
 
-    def allowed(self, uids: np.ndarray) -> np.ndarray:
-        """Bool (n,): pairs that no veto is against."""
+    def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
+        """By veto, bool (n,): the pairs that it keeps out."""
         assert self.groups is not None
-        allowed = np.ones(len(uids), bool)
+        found = {}
         if "copies" in self.own.veto:
-            allowed = occurrences(self.groups[uids]) <= self.own.copies_allowed
-        for name, score_N in self.scores.items():
-            allowed &= ~against(name, score_N[uids], self.own)
-        return allowed
+            found["copies"] = occurrences(self.groups[uids]) > self.own.copies_allowed
+        return found | {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of these pairs, by the name of their column in `scores/`."""

@@ -13,7 +13,7 @@ import numpy as np
 from safeclip.report import figures
 from safeclip.report.facts import Facts, Run
 from safeclip.report.story import looking
-from safeclip.report.words import attack_name, count, listed, number, percent, plain
+from safeclip.report.words import VETOES, attack_name, count, listed, number, percent, plain
 
 _DETECTORS = {
     "kdist": "how far its picture lies from the k-th nearest one",
@@ -54,8 +54,16 @@ def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
         "set_share": number(own.get("share_first")),
         "posterior": number(own.get("posterior")),
         "vetoed": number(run.splits[-1].get("vetoed")) if run.splits else None,
+        "vetoes": _vetoes(run.splits[-1].get("vetoed_by")) if run.splits else [],
         "planted": len(planted),
     }
+
+
+def _vetoes(by: Any) -> list[tuple[str, float]]:
+    """What each veto looks for, and how many pairs it keeps out; those that keep out any, most first."""
+    counts = {name: number(by.get(name)) for name in VETOES} if isinstance(by, dict) else {}
+    found = [(VETOES[name], count) for name, count in counts.items() if count]
+    return sorted(found, key=lambda veto: -veto[1])
 
 
 def _dropped(run: Run, planted: np.ndarray) -> dict[str, Any]:

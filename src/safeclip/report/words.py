@@ -61,6 +61,17 @@ _ATTACKS = {
 }
 
 
+VETOES = {
+    "copies": "a picture that occurs too often",
+    "renderings": "a small crowd of one palette",
+    "patterns": "a fine pattern shared in one place",
+    "shifts": "a fine pattern shared anywhere",
+    "texture": "a texture that says what the caption says",
+    "words": "a word beside which the rest does not fit",
+}
+"""What each veto keeps out."""
+
+
 @dataclass(frozen=True)
 class KindWords:
     """How the page speaks of one kind of attack. success: the rate's name. base: what its base rate is measured on.
