@@ -161,12 +161,13 @@ def test_data_is_named_without_folders(data: str, wanted: str) -> None:
 
 
 SHORTER = ("emoji", "rsicd", "small")
+ON_PHOTOS = ("rsicd", "small", "prove")
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_run(name: str) -> None:
     """Its attacks, parameters, methods and settings exist; the data is the tiny one, where it is not embedded."""
-    specs = named(name, data=tiny.SPEC if name in ("rsicd", "small") else None)
+    specs = named(name, data=tiny.SPEC if name in ON_PHOTOS else None)
     assert PRESETS[name].__doc__
     for spec in specs:
         cells = grid(spec)
@@ -176,10 +177,10 @@ def test_every_preset_can_be_run(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_shorter_form_is_a_bench_of_its_own_with_fewer_runs(name: str) -> None:
-    data = tiny.SPEC if name in ("rsicd", "small") else None
+    data = tiny.SPEC if name in ON_PHOTOS else None
     if name not in SHORTER:
         with pytest.raises(InputError, match="has no shorter form"):
-            named(name, quick=True)
+            named(name, data=data, quick=True)
         return
     for long, short in zip(named(name, data=data), named(name, data=data, quick=True), strict=True):
         assert short.name != long.name
@@ -193,12 +194,14 @@ def test_presets_hold_the_attacks_and_methods_that_are_asked_of_them() -> None:
             {method.method for spec in specs for method in spec.methods},
         )
         for name in PRESETS
-        for specs in [named(name, data="x.parquet" if name in ("rsicd", "small") else None)]
+        for specs in [named(name, data="x.parquet" if name in ON_PHOTOS else None)]
     }
     four = {"targeted", "badnets", "blended", "wanet-pixel"}
     assert four | {"wanet"} <= held["emoji-quick"][0]
     assert {"clip", "safeclip"} <= held["emoji-quick"][1]
     assert held["threats"][0] == set(ATTACKS) - {"surrogate"}, "every attack of the catalog that needs no model"
+    assert held["prove"] == (held["threats"][0], {"clip", "safeclip"})
+    assert all(spec.seeds == (0, 1, 2) for spec in named("prove", data="x.parquet"))
     for name in SHORTER:
         assert four | {"label-consistent"} <= held[name][0]
         assert {"clip", "safeclip", "roclip", "cleanclip"} <= held[name][1]

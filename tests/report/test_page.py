@@ -118,7 +118,9 @@ def test_numbers_are_those_of_the_files(made):
 def test_what_each_veto_keeps_out_is_said_most_first(made):
     text = page_of(made).text
     assert "340 pairs never become safe" in text
-    assert text.index("a picture that occurs too often: 310") < text.index("a texture that says what the caption says: 40")
+    assert text.index("a picture that occurs too often: 310") < text.index(
+        "a texture that says what the caption says: 40"
+    )
 
 
 def test_every_target_and_every_patched_picture_is_shown_with_its_name(made):

@@ -97,12 +97,22 @@ def small() -> tuple[Spec, ...]:
     return emoji() + rsicd()
 
 
+def prove() -> tuple[Spec, ...]:
+    """Plain CLIP and SafeCLIP against every attack on the embedded pictures and five on RSICD (--data), three seeds."""
+    seeds = (0, 1, 2)
+    every, photos = threats()[0], rsicd()[0]
+    return (
+        replace(every, name="prove-emoji", methods=every.methods[:2], seeds=seeds),
+        replace(photos, name="prove-rsicd", methods=photos.methods[:2], seeds=seeds),
+    )
+
+
 def _alone(attacks: tuple[AttackSpec, ...]) -> tuple[tuple[AttackSpec, ...], ...]:
     return tuple((attack,) for attack in attacks)
 
 
 PRESETS: dict[str, Callable[[], tuple[Spec, ...]]] = {
-    make.__name__.replace("_", "-"): make for make in (emoji_quick, emoji, rsicd, threats, small)
+    make.__name__.replace("_", "-"): make for make in (emoji_quick, emoji, rsicd, threats, small, prove)
 }
 
 
