@@ -1,11 +1,11 @@
 """What the data alone says against its pairs, before anything is trained: those never become safe.
 
-    copies     the picture occurs more often than `copies_allowed`             signals/copies.py
-    renderings it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
-    patterns   it shares a fine pattern with others, place for place           signals/patterns.py
-    shifts     the same, wherever it lies, with pictures of like captions      signals/shifts.py
-    texture    its texture says what the caption says, its content does not    signals/texture.py
-    words      its caption has a word beside which the others do not fit it    signals/misleading.py
+    copies      the picture occurs more often than `copies_allowed`              signals/copies.py
+    renderings  it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
+    patterns    it shares a fine pattern with others, place for place            signals/patterns.py
+    shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
+    texture     its texture says what the caption says, its content does not     signals/texture.py
+    words       its caption has a word beside which the others do not fit it     signals/misleading.py
 
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
