@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from safeclip.config import VETOES
 from safeclip.run import RunDir
 from tests import tiny
 from tests.dist import ranks
@@ -15,7 +16,7 @@ from tests.dist import ranks
 GENTLE = {"epochs": 4, "optim.batch_size": 41}
 """More than 20 steps: of 240 pairs, five batches of 21 + 20 pairs and a last one of 18 + 17."""
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
-    "running scores, batch norm": (2, {"safeclip.veto": ["copies", "patterns"], "model.name": "safeclip-test-rn"}),
+    "running scores, batch norm": (2, {"safeclip.veto": [*VETOES], "model.name": "safeclip-test-rn"}),
     "fresh scores, in parts": (
         2,
         {"safeclip.scoring": "fresh", "model.name": "safeclip-test-vit", "optim.accumulate": 3, "views.clip_count": 2},
