@@ -3,8 +3,9 @@
     python bench/epoch.py              on a CPU, the emoji towers on small pictures, without workers
     python bench/epoch.py --gpu        RN50 on pictures of 500 x 375 px, a worker a core, compiled; about 8 minutes
 
-Both are `safeclip train` itself; the runs take turns. The first defended epoch looks at every pair for the vetoes, once; the others
-need no pass of their own (running scores). The first plain epoch and the warm-up, which compile, do not count.
+Both are `safeclip train` itself; the runs take turns. The first defended epoch looks at every pair once, for the
+vetoes; the others need no pass of their own (running scores). The first plain epoch and the warm-up, which compile, do
+not count.
 Prints, and writes to bench/results/epoch.json: pairs/s, how many plain epochs a defended one costs, and on a GPU the
 share of the speed on inputs that lie on the device.
 """
