@@ -27,7 +27,7 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import SCORES, against
+from safeclip.methods.vetoes import COLUMN, SCORES, against
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -43,13 +43,6 @@ LIMITS = {
     "shifts": (4.0, OWN.shift_deviations, 8.0),
     "texture": (2.0, OWN.texture_deviations, 3.0, 4.0),
     "words": (6.0, OWN.word_deviations, 10.0),
-}
-SETTING = {
-    "renderings": "rendering_deviations",
-    "patterns": "pattern_deviations",
-    "shifts": "shift_deviations",
-    "texture": "texture_deviations",
-    "words": "word_deviations",
 }
 SEED = 0
 
@@ -105,7 +98,7 @@ def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score))
         for limit in LIMITS[name]:
-            stricter = replace(OWN, **{SETTING[name]: limit})
+            stricter = replace(OWN, **{f"{COLUMN[name]}_deviations": limit})
             found[name][f"above_{limit:g}"] = shares(against(name, score, stricter), planted)
         together |= against(name, score, OWN)
     return found | {"all": shares(together, planted)}

@@ -37,21 +37,15 @@ SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
 }
 """By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
-_COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
+COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
+"""By veto, the column of its score in `scores/`; with `_deviations`, the setting that says how far it may lie."""
 
 
 def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     """Bool (N,): pairs that this veto is against. Scores of words are in deviations already, over all words."""
-    if name == "words":
-        far: np.ndarray = score_N > own.word_deviations
-        return far
-    limit = {
-        "renderings": own.rendering_deviations,
-        "patterns": own.pattern_deviations,
-        "shifts": own.shift_deviations,
-        "texture": own.texture_deviations,
-    }
-    return outlying(score_N, limit[name])
+    limit: float = getattr(own, f"{COLUMN[name]}_deviations")
+    out: np.ndarray = score_N > limit if name == "words" else outlying(score_N, limit)
+    return out
 
 
 class Vetoes:
@@ -67,22 +61,19 @@ class Vetoes:
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
         wanted = [name for name in SCORES if name in self.own.veto and name not in self.scores]
+        hashes = None
         if wanted:
             usable = np.flatnonzero(tools.usable)
             glance = tools.glance(usable)
+            hashes = np.zeros(self.pairs, np.uint64)
+            hashes[usable] = glance.hashes
             for name in wanted:
                 self.scores[name] = np.zeros(self.pairs, np.float32)
                 self.scores[name][usable] = SCORES[name](glance, device)
-        if self.groups is not None:
-            return
-        if not self.with_groups:
+        if self.groups is None and self.with_groups:
+            self.groups = copy_groups(tools.hashes() if hashes is None else hashes)
+        elif self.groups is None:
             self.groups = np.arange(self.pairs)
-        elif wanted:
-            hashes = np.zeros(self.pairs, np.uint64)
-            hashes[usable] = glance.hashes
-            self.groups = copy_groups(hashes)
-        else:
-            self.groups = copy_groups(tools.hashes())
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
@@ -94,7 +85,7 @@ class Vetoes:
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of these pairs, by the name of their column in `scores/`."""
-        return {_COLUMN[name]: score_N[uids] for name, score_N in self.scores.items()}
+        return {COLUMN[name]: score_N[uids] for name, score_N in self.scores.items()}
 
     def state(self) -> State:
         scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}

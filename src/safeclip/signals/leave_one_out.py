@@ -22,8 +22,6 @@ from safeclip.signals.nearest import reference
 Features = Callable[[np.ndarray], Tensor]
 """Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone. All that follows is reckoned
 on the device that they lie on."""
-
-
 Targets = Callable[[np.ndarray], Tensor]
 """Of rows int64 (B,): what is to be foretold of them, (B, D)."""
 

@@ -8,6 +8,8 @@ of the differences, not sqrt(2 - 2 cos): near nothing, where copies lie, that ro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -55,6 +57,29 @@ def nearest(
         near_BK, place_BK = similar_BM.topk(width, dim=1, sorted=False)
         index_NK[rows], there_NK[rows] = reference_M[place_BK], near_BK > -torch.inf
     return index_NK, there_NK
+
+
+@torch.no_grad()
+def most_alike(
+    embed: Callable[[np.ndarray], Tensor], count: int, k: int, chunk: int, max_reference: int
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Chunk by chunk: rows int64 (B,) and their k highest similarities to others, descending, (B, K); -inf where a row
+    has fewer others. For embeddings too large to hold: `embed` makes those (B, D) of the rows that it is given.
+
+    chunk, max_reference: as in `nearest`. K is k, or the size of the reference set where that is less.
+    """
+    reference_M = reference(count, max_reference)
+    embedding_MD = torch.cat([
+        embed(reference_M[start : start + chunk]) for start in range(0, len(reference_M), chunk)
+    ])  # fmt: skip
+    slot_N = np.full(count, -1)
+    slot_N[reference_M] = np.arange(len(reference_M))
+    for start in range(0, count, chunk):
+        rows = np.arange(start, min(start + chunk, count))
+        similar_BM = embed(rows) @ embedding_MD.T
+        own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(similar_BM.device)
+        similar_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -torch.inf
+        yield rows, similar_BM.topk(min(k, len(reference_M)), dim=1).values
 
 
 @torch.no_grad()

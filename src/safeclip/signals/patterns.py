@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import most_alike
 from safeclip.signals.whitening import Whitening
 
 
@@ -41,18 +41,8 @@ def shared_pattern(
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    chosen_M = reference(count, max_reference)
-    among_MD = torch.cat([
-        whiten(thumbnails_NHWC[chosen_M[start : start + chunk]]).flatten(1) for start in range(0, len(chosen_M), chunk)
-    ])  # fmt: skip
-    slot_N = np.full(count, -1)
-    slot_N[chosen_M] = np.arange(len(chosen_M))
-    for start in range(0, count, chunk):
-        rows = slice(start, start + chunk)
-        alike_BM = whiten(thumbnails_NHWC[rows]).flatten(1) @ among_MD.T
-        own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(alike_BM.device)
-        alike_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -torch.inf
-        most_BK = alike_BM.topk(min(k, len(chosen_M)), dim=1).values
+    fine = lambda rows: whiten(thumbnails_NHWC[rows]).flatten(1)  # noqa: E731
+    for rows, most_BK in most_alike(fine, count, k, chunk, max_reference):
         there_BK = most_BK > -torch.inf
         total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)
         out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).cpu().numpy()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import most_alike
 from safeclip.signals.thumbnails import pixels
 
 _BINS, _REACH = 6, 2.2
@@ -51,23 +51,12 @@ def crowded(
     pixels(thumbnails_NHWC[:1])
     count = len(thumbnails_NHWC)
     out_N = np.zeros(count, np.float32)
-    chosen_M = reference(count, max_reference)
-    if len(chosen_M) < m + 1:
+    if min(count, max_reference) < m + 1:
         return out_N
-    among_MD = torch.cat([
-        palette(thumbnails_NHWC[chosen_M[start : start + chunk]], device) for start in range(0, len(chosen_M), chunk)
-    ])  # fmt: skip
-    slot_N = np.full(count, -1)
-    slot_N[chosen_M] = np.arange(len(chosen_M))
-    for start in range(0, count, chunk):
-        rows = slice(start, start + chunk)
-        own_BD = palette(thumbnails_NHWC[rows], device)
-        alike_BM = own_BD @ among_MD.T
-        own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(alike_BM.device)
-        alike_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -1.0
-        apart_BK = (1 - alike_BM.topk(m, dim=1).values).clamp(min=_SAME)
-        jump_B = (apart_BK[:, m - 1] / apart_BK[:, k - 1]).log()
-        out_N[rows] = jump_B.masked_fill(own_BD.sum(1) == 0, 0.0).cpu().numpy()
+    palettes = lambda rows: palette(thumbnails_NHWC[rows], device)  # noqa: E731
+    for rows, alike_BM in most_alike(palettes, count, m, chunk, max_reference):
+        apart_BM = (1 - alike_BM).clamp(min=_SAME)  # pictures of one colour are as far from each
+        out_N[rows] = (apart_BM[:, m - 1] / apart_BM[:, k - 1]).log().cpu().numpy()
     return out_N
 
 
