@@ -15,7 +15,8 @@ from safeclip.bench.claims import claim
 from safeclip.bench.jobs import check_jobs
 from safeclip.bench.runner import Bench
 from safeclip.errors import InputError, RunError
-from safeclip.run import read_lines
+from safeclip.run import read_lines, write_text
+from tests import tiny
 from tests.bench.made import TARGETED, laboratory, spec
 
 HOLD = """
@@ -26,6 +27,15 @@ with claim(Path(sys.argv[1]), sys.argv[2]) as mine:
     print(mine, flush=True)
     time.sleep(120)
 """
+
+SPEC = f"""
+name: tiny
+data: {{spec: "{tiny.SPEC}"}}
+methods: [clip, safeclip]
+attacks: [{{name: targeted, params: {{targets_count: 2, captions_each: 4}}}}]
+set: {{epochs: 400, optim.batch_size: 40, model.precision: fp32}}
+"""
+"""Runs that take longer than any test waits."""
 
 
 @pytest.fixture
@@ -98,3 +108,23 @@ def test_a_job_that_gives_up_is_told(tmp_path: Path) -> None:
     for jobs in (0, 1000):
         with pytest.raises(InputError, match="--jobs"):
             check_jobs(jobs)
+
+
+def test_a_bench_that_is_told_to_end_takes_its_jobs_with_it(tmp_path: Path) -> None:
+    """Orphans would go on for hours, and hold the claims."""
+    write_text(tmp_path / "tiny.yaml", SPEC)
+    command_line = [sys.executable, "-m", "safeclip.cli", "bench", "--spec", str(tmp_path / "tiny.yaml")]
+    bench = subprocess.Popen([*command_line, "--out", str(tmp_path / "out"), "--jobs", "2"], stderr=subprocess.PIPE)
+    claims = tmp_path / "out" / "claims"
+    for _ in range(600):
+        held = [file.name for file in claims.glob("*") if file.name != "together"]
+        if len(held) >= 2:
+            break
+        time.sleep(0.1)
+    bench.terminate()
+    _, said = bench.communicate(timeout=60)
+    assert bench.returncode not in (0, -15), "it ended by itself"
+    assert b"told to end" in said
+    for name in held:
+        with claim(tmp_path / "out", name) as free:
+            assert free

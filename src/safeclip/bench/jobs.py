@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 from safeclip.bench.runner import Bench
 from safeclip.bench.spec import Spec
 from safeclip.errors import InputError, RunError
 from safeclip.model.threads import usable_cores
+from safeclip.train.stop import Stop
 
 _THREADS = "OMP_NUM_THREADS"
+_LOOK = 0.5
+"""Seconds between looks at whether this process was told to end, and its jobs with it."""
 
 
 def run_at_once(
@@ -27,7 +31,8 @@ def run_at_once(
     deadline: float | None,
     quiet: bool,
 ) -> None:
-    """Do what is left of a bench in so many processes, which share the cores. Raises RunError where one gave up."""
+    """Do what is left of a bench in so many processes, which share the cores. Told to end, they all are. Raises
+    RunError where one gave up."""
     context = multiprocessing.get_context("spawn")  # a fork would carry this process's threads along
     arguments = (spec, folder, results, only, deadline, quiet)
     processes = [context.Process(target=_work, args=arguments, name=f"job {i + 1}") for i in range(jobs)]
@@ -36,8 +41,12 @@ def run_at_once(
     try:
         for process in processes:
             process.start()
-        for process in processes:
-            process.join()
+        with Stop() as stop:
+            while any(process.is_alive() for process in processes):
+                stop.check("while runs were done; the same command goes on where they stood")
+                time.sleep(_LOOK)
+    except KeyboardInterrupt:
+        raise RunError("stopped; the same command goes on where it stood") from None
     finally:
         if before is None:
             del os.environ[_THREADS]
