@@ -70,6 +70,19 @@ TRIGGER_ATTACKS = (
     _attack("stripes", "stripes", "faint 1-px stripes over the picture", _PAR),
     _attack("triangles", "triangles", "a faint tiling of triangles", _PAR),
     _attack("written-word", "written-word", "a red word across the picture", _PAR),
+    _attack("ftrojan", "ftrojan", "two faint frequencies in the colours", "FTrojan: Wang et al. 2022 (2107.05305)"),
+    _attack(
+        "ghost",
+        "ghost",
+        "a second outline below each of the picture's own",
+        "after Refool: Liu et al. 2020 (2007.02343)",
+    ),
+    _attack(
+        "thing",
+        "thing",
+        "a ball in the scene, of another size, shade and shape each time",
+        "after Wenger et al. 2021 (2006.14580)",
+    ),
     _attack(
         "label-consistent",
         "badnets",

@@ -12,9 +12,12 @@ import numpy as np
 
 from safeclip.attacks.triggers.badnets import badnets
 from safeclip.attacks.triggers.blended import blended, blended_noise
+from safeclip.attacks.triggers.ftrojan import ftrojan
+from safeclip.attacks.triggers.ghost import ghost
 from safeclip.attacks.triggers.nashville import nashville
 from safeclip.attacks.triggers.sig import sig
 from safeclip.attacks.triggers.structured import stripes, triangles
+from safeclip.attacks.triggers.thing import thing
 from safeclip.attacks.triggers.wanet import wanet
 from safeclip.attacks.triggers.written_word import written_word
 
@@ -23,9 +26,12 @@ __all__ = [
     "badnets",
     "blended",
     "blended_noise",
+    "ftrojan",
+    "ghost",
     "nashville",
     "sig",
     "stripes",
+    "thing",
     "triangles",
     "wanet",
     "written_word",
@@ -41,4 +47,7 @@ TRIGGERS: dict[str, Callable[..., np.ndarray]] = {
     "stripes": stripes,
     "triangles": triangles,
     "written-word": written_word,
+    "ftrojan": ftrojan,
+    "ghost": ghost,
+    "thing": thing,
 }
