@@ -54,6 +54,29 @@ def test_ranks_train_as_one_process_does(case: str, planted: Path, tmp_path: Pat
         assert left == pytest.approx(right, rel=1e-6)
 
 
+@pytest.mark.dist
+@pytest.mark.parametrize("method", ["safeclip", "filter"])
+def test_rank_0_alone_decides_which_pairs_are_safe(method: str, planted: Path, tmp_path: Path) -> None:
+    own = {"method": method, "model.name": "safeclip-test-vit", "filter.look_epochs": 1, "safeclip.veto": [*VETOES]}
+    arguments = tiny.arguments(tmp_path / "run", planted, GENTLE | own)
+    assert ranks.run(2, arguments, tmp_path, ranks.in_double, decides_nothing) == [0, 0], ranks.said(tmp_path, 0)
+    run = RunDir(tmp_path / "run")
+    assert len(run.splits()) == (1 if method == "filter" else 2)
+    assert all(0 < split["safe_count"] < 240 for split in run.splits())
+
+
+def decides_nothing(rank: int) -> None:
+    """What other ranks would find is of no use, and costs them nothing."""
+    from safeclip.methods import filter, safeclip, vetoes
+
+    def refuse(*about: Any, **more: Any) -> Any:
+        raise AssertionError(f"rank {rank} decides for itself")
+
+    if rank:
+        filter.least_outlying = safeclip.fit_mixture = safeclip._Running = vetoes.copy_groups = refuse  # type: ignore
+        vetoes.SCORES.update(dict.fromkeys(vetoes.SCORES, refuse))
+
+
 def without_some(rank: int) -> None:
     """Three pairs that no rank can read."""
     from safeclip.data.pairs import BadPair

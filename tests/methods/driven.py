@@ -54,6 +54,7 @@ class Data:
             embed=self.embeddings,
             hashes=lambda: self.hashes,
             glance=self._glance,
+            decide=lambda ask: ask(),
             restart=self._restart,
             record_split=self._record,
             note=self.notes.append,

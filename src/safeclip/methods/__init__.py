@@ -12,7 +12,7 @@ from safeclip.methods.filter import Filter
 from safeclip.methods.roclip import RoClip
 from safeclip.methods.safeclip import SafeClip
 
-METHODS: dict[str, Callable[[RunConfig, int, int], Method]] = {
+METHODS: dict[str, Callable[[RunConfig, int, int, bool], Method]] = {
     "clip": Clip,
     "safeclip": SafeClip,
     "roclip": RoClip,
@@ -21,6 +21,7 @@ METHODS: dict[str, Callable[[RunConfig, int, int], Method]] = {
 }
 
 
-def build_method(config: RunConfig, pairs: int, dim: int) -> Method:
-    """The method that `config` names, for `pairs` pairs and embeddings of length `dim`."""
-    return METHODS[config.method](config, pairs, dim)
+def build_method(config: RunConfig, pairs: int, dim: int, decides: bool = True) -> Method:
+    """The method that `config` names, for `pairs` pairs and embeddings of length `dim`. decides: this is the rank that
+    `Tools.decide` asks."""
+    return METHODS[config.method](config, pairs, dim, decides)

@@ -63,8 +63,9 @@ class Tools:
 
     usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
     hashes: perceptual hashes uint64 (N,). glance: the same of the given uids, with small pictures and words, in one
-    pass. restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the
-    first step; the place in the data and the method's own state stay.
+    pass. decide: calls what it is given on one rank, and returns on every rank what that one found.
+    restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the first
+    step; the place in the data and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
     whatever else the method has. note: a line for the log.
     """
@@ -73,12 +74,16 @@ class Tools:
     embed: Callable[[], Embeddings]
     hashes: Callable[[], np.ndarray]
     glance: Callable[[np.ndarray], Glance]
+    decide: Callable[[Callable[[], State]], State]
     restart: Callable[[], None]
     record_split: Callable[[dict[str, Any], dict[str, np.ndarray]], None]
     note: Callable[[str], None]
 
 
 class Method(Protocol):
+    """Where ranks train together, each has one, and all have to agree: what depends on sums of floating-point numbers
+    is left to `Tools.decide`, and what only that needs may be kept by the rank that decides alone."""
+
     objectives: dict[str, Objective]
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:

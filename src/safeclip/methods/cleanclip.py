@@ -22,7 +22,7 @@ from safeclip.objective import unimodal_loss
 
 
 class CleanClip:
-    def __init__(self, config: RunConfig, pairs: int, dim: int):
+    def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
         self.objectives = {"cleanclip": Objective(two_views, grads=(True, True))}

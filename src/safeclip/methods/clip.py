@@ -33,7 +33,7 @@ def count_steps(pairs: int, batch_size: int) -> int:
 
 
 class Clip:
-    def __init__(self, config: RunConfig, pairs: int, dim: int):
+    def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         self.objectives = {"clip": clip_objective(config)}
 

@@ -36,14 +36,16 @@ OUTLIERS: dict[str, Callable[..., np.ndarray]] = {"kdist": kdist, "slof": slof, 
 
 
 class Filter:
-    def __init__(self, config: RunConfig, pairs: int, dim: int):
+    def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config, self.own, self.look = config, config.filter, config.filter.look(config.epochs)
         self.objectives = {"clip": clip_objective(config)}
         self.kept = np.ones(pairs, bool)
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch == self.look + 1:
-            self._drop(epoch, tools.embed(), tools)
+            scores = tools.embed()
+            hashes = tools.hashes() if self.own.detector == "neighbours" else None
+            self.load_state_dict(tools.decide(lambda: self._drop(epoch, scores, hashes, tools)))
             tools.restart()
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
@@ -61,18 +63,18 @@ class Filter:
         """The filter looks at clean embeddings alone."""
 
     def state_dict(self) -> State:
-        return State({"kept_bits": torch.from_numpy(pack(self.kept))})
+        return _state(self.kept)
 
     def load_state_dict(self, state: State) -> None:
         self.kept = unpack(state.tensors["kept_bits"].numpy(), len(self.kept))
 
-    def _drop(self, epoch: int, scores: Embeddings, tools: Tools) -> None:
-        """Renew `kept` from the embeddings of the model as it stands."""
+    def _drop(self, epoch: int, scores: Embeddings, hashes: np.ndarray | None, tools: Tools) -> State:
+        """A new `kept`, from the embeddings of the model as it stands."""
         usable = np.flatnonzero(tools.usable)
-        risk = self._risk(scores, usable, tools)
+        risk = self._risk(scores, usable, hashes)
         kept = least_outlying(risk, self.own.share)
-        self.kept = np.zeros(len(self.kept), bool)
-        self.kept[usable[kept]] = True
+        of_all = np.zeros(len(self.kept), bool)
+        of_all[usable[kept]] = True
         record = {
             "epoch": epoch,
             "detector": self.own.detector,
@@ -82,18 +84,23 @@ class Filter:
         columns = {"uid": usable, "similarity": scores.cosine.numpy()[usable], "safe": kept, "risk": risk}
         tools.record_split(record, columns)
         tools.note(f"{int((~kept).sum())} of {len(kept)} pairs dropped by {self.own.detector}; training starts again")
+        return _state(of_all)
 
-    def _risk(self, scores: Embeddings, usable: np.ndarray, tools: Tools) -> np.ndarray:
+    def _risk(self, scores: Embeddings, usable: np.ndarray, hashes: np.ndarray | None) -> np.ndarray:
         """The detector's score of each usable pair, float32, high where it is suspicious."""
         own = self.own
         if own.detector == "cosine":
             cosine: np.ndarray = scores.cosine.numpy()[usable]
             return -cosine
-        if own.detector == "neighbours":
-            groups = copy_groups(tools.hashes())[usable]
+        if hashes is not None:
+            groups = copy_groups(hashes)[usable]
             return -neighbour_agreement(scores.image[usable], scores.text[usable], own.k, groups)
         among = {} if own.reference is None else {"max_reference": own.reference}
         return OUTLIERS[own.detector](scores.image[usable], own.k, **among)
+
+
+def _state(kept_N: np.ndarray) -> State:
+    return State({"kept_bits": torch.from_numpy(pack(kept_N))})
 
 
 def least_outlying(risk_N: np.ndarray, share: float) -> np.ndarray:

@@ -29,7 +29,7 @@ from safeclip.objective import clip_loss
 
 
 class RoClip:
-    def __init__(self, config: RunConfig, pairs: int, dim: int):
+    def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.roclip
         size = own.pool_size if own.pool_size is not None else round(own.pool_share * pairs)
         if size < 1:

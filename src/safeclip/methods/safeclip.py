@@ -36,7 +36,7 @@ pictures agree, and the pictures of the nearest captions."""
 
 
 class SafeClip:
-    def __init__(self, config: RunConfig, pairs: int, dim: int):
+    def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.safeclip
         self.config, self.own, self.pairs = config, own, pairs
         self.before = own.warmup_epochs + own.align_epochs
@@ -46,16 +46,18 @@ class SafeClip:
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
         self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
         self.safe = np.zeros(pairs, bool)
-        self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}))
+        self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}), decides=decides)
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
-        self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if own.scoring == "running" else None
+        keeps = own.scoring == "running" and decides
+        self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch <= self.before:
             return
-        scores = self.running.embeddings() if self.running is not None else tools.embed()
-        self._split(epoch, scores, tools)
+        fresh = tools.embed() if self.own.scoring == "fresh" else None
+        self.vetoes.look(tools, self.pools["image"].ring.device)
+        self._take(tools.decide(lambda: self._split(epoch, fresh, tools)))
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         config, own, optim, uids = self.config, self.own, self.config.optim, np.flatnonzero(usable)
@@ -91,13 +93,15 @@ class SafeClip:
         if self.running is not None:
             self.running.update(uids, image, text)
 
-    def _split(self, epoch: int, scores: Embeddings, tools: Tools) -> None:
-        """Renew `safe` from scores of the model as it stands (DESIGN 4.3, 4.4)."""
+    def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
+        """The safe set of this epoch, from scores of the model as it stands (DESIGN 4.3, 4.4); where there are no fresh
+        ones, from those of the steps."""
         own, t = self.own, epoch - self.before - 1
+        scores = fresh if self.running is None else self.running.embeddings()
+        assert scores is not None
         usable = np.flatnonzero(tools.usable)
         cosine = scores.cosine.numpy()[usable]
         mixture = fit_mixture(cosine, own.fit)
-        self.vetoes.look(tools, self.pools["image"].ring.device)
         assert self.vetoes.groups is not None
         signals = {"cosine": cosine}
         for name in (name for name in own.risk if name in _COMPARING):
@@ -110,21 +114,16 @@ class SafeClip:
         for out in against.values():
             allowed &= ~out
         risk = risk_of({name: signals[name] for name in own.risk})
-        clamped = False
-        if self.share_first is None:
-            if own.share_first is not None:
-                self.share_first = own.share_first
-            else:
-                self.share_first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
-                if clamped:
-                    tools.note(f"first safe share clamped to {self.share_first:.3f} (safeclip.share_min..share_max)")
-        share = share_at(t, self.share_first, own.growth, own.share_cap)
+        first, clamped = self.share_first if self.share_first is not None else own.share_first, False
+        if first is None:
+            first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
+            if clamped:
+                tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
+        share = share_at(t, first, own.growth, own.share_cap)
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
         safe = safest(order, share, allowed)
-        if not self.steps:
-            self.steps = self._phase_steps(len(usable), int(allowed.sum()))
-        self.safe = np.zeros(self.pairs, bool)
-        self.safe[usable[safe]] = True
+        of_all = np.zeros(self.pairs, bool)
+        of_all[usable[safe]] = True
         record: dict[str, Any] = {
             "epoch": epoch,
             "cut": float(cosine.min(where=safe, initial=np.inf)),
@@ -145,20 +144,19 @@ class SafeClip:
         columns["risk"] = risk.astype(np.float32, copy=False)
         columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
         tools.record_split(record, columns | self.vetoes.columns(usable))
+        return _decision(of_all, first, self.steps or self._phase_steps(first, len(usable), int(allowed.sum())))
 
-    def _phase_steps(self, pairs: int, allowed: int) -> dict[str, int]:
+    def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:
         """Steps of each objective over all defended epochs, growth, cap and veto counted."""
-        assert self.share_first is not None
         steps = {"clip": 0, "unimodal": 0}
         for t in range(self.config.epochs - self.before):
-            safe = min(round(share_at(t, self.share_first, self.own.growth, self.own.share_cap) * pairs), allowed)
+            safe = min(round(share_at(t, first, self.own.growth, self.own.share_cap) * pairs), allowed)
             steps["clip"] += count_steps(safe, self.config.optim.batch_size)
             steps["unimodal"] += count_steps(pairs - safe, self.config.optim.batch_size)
         return steps
 
     def state_dict(self) -> State:
-        bits = torch.from_numpy(pack(self.safe))
-        state = State({"safe_bits": bits}, {"share_first": self.share_first, "steps": self.steps})
+        state = _decision(self.safe, self.share_first, self.steps)
         state.tensors |= self.vetoes.state().tensors
         own: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
@@ -168,13 +166,21 @@ class SafeClip:
         return state
 
     def load_state_dict(self, state: State) -> None:
-        self.safe = unpack(state.tensors["safe_bits"].numpy(), self.pairs)
+        self._take(state)
         self.vetoes.load_state(state)
-        self.share_first, self.steps = state.values["share_first"], dict(state.values["steps"])
         for name, pool in self.pools.items():
             pool.load_state_dict(_under(state.tensors, f"pool.{name}."))
         if self.running is not None:
             self.running.load_state_dict(_under(state.tensors, "running."))
+
+    def _take(self, decision: State) -> None:
+        self.safe = unpack(decision.tensors["safe_bits"].numpy(), self.pairs)
+        self.share_first, self.steps = decision.values["share_first"], dict(decision.values["steps"])
+
+
+def _decision(safe_N: np.ndarray, share_first: float | None, steps: dict[str, int]) -> State:
+    """What a split decides: the safe set, and once in a run its first share and the steps to come."""
+    return State({"safe_bits": torch.from_numpy(pack(safe_N))}, {"share_first": share_first, "steps": steps})
 
 
 class _Running:

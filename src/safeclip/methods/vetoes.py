@@ -49,10 +49,12 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
 
 
 class Vetoes:
-    """own: which of them are asked, and how strict they are. with_groups: find copies even where no veto wants them."""
+    """own: which of them are asked, and how strict they are. with_groups: find copies even where no veto wants them.
+    decides: as for `build_method`; other ranks take their share of the looking and keep nothing."""
 
-    def __init__(self, own: SafeclipConfig, pairs: int, with_groups: bool):
+    def __init__(self, own: SafeclipConfig, pairs: int, with_groups: bool, decides: bool):
         self.own, self.pairs, self.with_groups = own, pairs, with_groups or "copies" in own.veto
+        self.decides = decides
         self.groups: np.ndarray | None = None
         """Pairs of one id show one picture, int64 (N,)."""
         self.scores: dict[str, np.ndarray] = {}
@@ -69,11 +71,13 @@ class Vetoes:
             hashes[usable] = glance.hashes
             for name in wanted:
                 self.scores[name] = np.zeros(self.pairs, np.float32)
-                self.scores[name][usable] = SCORES[name](glance, device)
-        if self.groups is None and self.with_groups:
-            self.groups = copy_groups(tools.hashes() if hashes is None else hashes)
-        elif self.groups is None:
-            self.groups = np.arange(self.pairs)
+                if self.decides:
+                    self.scores[name][usable] = SCORES[name](glance, device)
+        if self.groups is None:
+            if self.with_groups and hashes is None:
+                hashes = tools.hashes()
+            compared = hashes if self.with_groups and self.decides else None
+            self.groups = np.arange(self.pairs) if compared is None else copy_groups(compared)
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""

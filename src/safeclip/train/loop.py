@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,12 @@ def _warn(line: str) -> None:
         print(f"safeclip: {line}", file=sys.stderr, flush=True)
 
 
+def _decide(ask: Callable[[], State]) -> State:
+    """What rank 0 finds, on every rank; it alone is asked."""
+    found = ask() if distributed.first() else State()
+    return State(distributed.tensors_of_first(found.tensors), distributed.of_first(found.values))
+
+
 class _Trainer:
     def __init__(self, config: RunConfig, run: RunDir, manifest: Manifest | None, device: torch.device, quiet: bool):
         self.config, self.run, self.manifest, self.device, self.quiet = config, run, manifest, device, quiet
@@ -120,7 +127,7 @@ class _Trainer:
         self.clip.net.to(device, memory_format=torch.channels_last)
         self.reader = Reader(source, data, manifest, short_side=round(self.clip.image_size * 1.25))
         self.reader.check()
-        self.method = build_method(config, len(source), self.clip.dim)
+        self.method = build_method(config, len(source), self.clip.dim, decides=distributed.first())
         for part in getattr(self.method, "pools", {}).values():
             part.to(device)
         resolved = config.model.precision
@@ -270,6 +277,7 @@ class _Trainer:
             embed=lambda: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
             glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
+            decide=_decide,
             restart=self._restart,
             record_split=self._record_split,
             note=self._note,

@@ -18,9 +18,19 @@ from safeclip.train.distributed.engine import drop_unread, engine, last_of, plai
 from safeclip.train.distributed.gather import gather
 from safeclip.train.distributed.session import device, ranks
 from safeclip.train.distributed.slices import meet, share, shares
-from safeclip.train.distributed.talk import add_up, agree, anywhere, first, joined, of_first, rank, world
+from safeclip.train.distributed.talk import (
+    add_up,
+    agree,
+    anywhere,
+    first,
+    joined,
+    of_first,
+    rank,
+    tensors_of_first,
+    world,
+)
 
 __all__ = [
     "add_up", "agree", "anywhere", "device", "drop_unread", "engine", "first", "gather", "joined", "last_of", "meet",
-    "of_first", "plain", "rank", "ranks", "share", "shares", "whole", "whole_weights", "world",
+    "of_first", "plain", "rank", "ranks", "share", "shares", "tensors_of_first", "whole", "whole_weights", "world",
 ]  # fmt: skip

@@ -54,6 +54,19 @@ def of_first(value: T) -> T:
     return joined([value])[0]
 
 
+def tensors_of_first(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rank 0's tensors by name, on every rank; what the others give is not looked at."""
+    if world() == 1:
+        return tensors
+    about = of_first([[name, str(t.dtype).removeprefix("torch."), *t.shape] for name, t in tensors.items()])
+    held = {name: torch.empty(shape, dtype=getattr(torch, kind)) for name, kind, *shape in about}
+    for name, empty in held.items():
+        if first():
+            empty.copy_(tensors[name])
+        dist.broadcast(empty, src=0)
+    return held
+
+
 def anywhere(flag: bool) -> bool:
     """Whether any rank says so."""
     if world() == 1:
