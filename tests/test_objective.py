@@ -36,6 +36,25 @@ def test_losses_equal_their_literal_twins(batch: int, dim: int, scale: float, dt
         assert loss.item() == pytest.approx(slow(*plain[:count], scale), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize(("loss", "count"), [(clip_loss, 2), (clip_loss_crossed, 4), (unimodal_loss, 2)])
+def test_the_parts_of_a_batch_weighted_by_their_rows_are_its_loss_and_its_gradients(loss, count) -> None:
+    whole = [part.requires_grad_() for part in embeddings(7, 5, torch.float64, count)]
+    wanted = torch.autograd.grad(loss(*whole, 9.0), whole, allow_unused=True)
+    cuts = [slice(0, 3), slice(3, 4), slice(4, 7)]
+    parts = [loss(*whole, 9.0, rows) * (rows.stop - rows.start) / 7 for rows in cuts]
+    assert sum(parts).item() == pytest.approx(loss(*whole, 9.0).item(), rel=1e-6)
+    found = torch.autograd.grad(sum(parts), whole, allow_unused=True)
+    for one, two in zip(wanted, found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_a_part_computes_no_more_than_its_own_rows() -> None:
+    image, text = (part.requires_grad_() for part in embeddings(7, 5, torch.float64, 2))
+    unimodal_loss(image, text.detach(), 9.0, slice(2, 4)).backward()
+    assert image.grad is not None
+    assert image.grad.abs().sum(1).nonzero().flatten().tolist() == [2, 3]
+
+
 @pytest.mark.parametrize("loss", [clip_loss, unimodal_loss])
 def test_autocast_does_not_round_the_logits(loss) -> None:
     a, b = embeddings(64, 32, torch.float32, 2)

@@ -5,7 +5,9 @@
     unimodal  L = CE(s Z2 A^t),  A = each row's nearest neighbour in the     Dwibedi et al. 2021 (NNCLR), one direction
               pool to view 1, or view 1 itself
 
-CE is the mean over the rows of the cross-entropy against the diagonal: row i belongs to column i.
+CE is the mean over the rows of the cross-entropy against the diagonal: row i belongs to column i. Given `rows`, it is
+the mean over these alone, against all columns: of ranks that share a batch, each computes (b, B) logits of its own, and
+the mean over ranks, weighted by their rows, is the loss of the batch.
 What must stay true: logits are float32 whatever comes in, so that bf16 towers do not round the softmax.
 """
 
@@ -16,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def clip_loss(image_BD: Tensor, text_BD: Tensor, scale: Tensor | float) -> Tensor:
+def clip_loss(image_BD: Tensor, text_BD: Tensor, scale: Tensor | float, rows: slice | None = None) -> Tensor:
     """Symmetric CLIP loss of a batch, a float32 scalar.
 
     image_BD, text_BD: unit embeddings (B, D), row i of one belongs to row i of the other. scale: exp(logit_scale).
+    rows: those whose loss is computed; None: all.
 
     Raises:
         ValueError: the shapes differ, are not (B, D), or the batch is empty.
@@ -29,16 +32,23 @@ def clip_loss(image_BD: Tensor, text_BD: Tensor, scale: Tensor | float) -> Tenso
     0.0
     """
     _check("clip_loss", image_BD=image_BD, text_BD=text_BD)
-    logits_BB = _logits(image_BD, text_BD, scale)
+    if rows is not None:
+        return (_find(image_BD, text_BD, scale, rows) + _find(text_BD, image_BD, scale, rows)) / 2
+    logits_BB = _logits(image_BD, text_BD, scale)  # both directions read the same ones
     return (_against_diagonal(logits_BB) + _against_diagonal(logits_BB.T)) / 2
 
 
 def clip_loss_crossed(
-    image1_BD: Tensor, text1_BD: Tensor, image2_BD: Tensor, text2_BD: Tensor, scale: Tensor | float
+    image1_BD: Tensor,
+    text1_BD: Tensor,
+    image2_BD: Tensor,
+    text2_BD: Tensor,
+    scale: Tensor | float,
+    rows: slice | None = None,
 ) -> Tensor:
     """CLIP loss over two views of each pair, crossed: image 1 looks for caption 2, caption 1 for image 2.
 
-    All (B, D), unit length. With equal views it is `clip_loss`.
+    All (B, D), unit length. With equal views it is `clip_loss`. rows: those whose loss is computed; None: all.
 
     Raises:
         ValueError: the shapes differ, are not (B, D), or the batch is empty.
@@ -48,15 +58,14 @@ def clip_loss_crossed(
     True
     """
     _check("clip_loss_crossed", image1_BD=image1_BD, text1_BD=text1_BD, image2_BD=image2_BD, text2_BD=text2_BD)
-    of_image = _against_diagonal(_logits(image1_BD, text2_BD, scale))
-    of_text = _against_diagonal(_logits(text1_BD, image2_BD, scale))
-    return (of_image + of_text) / 2
+    return (_find(image1_BD, text2_BD, scale, rows) + _find(text1_BD, image2_BD, scale, rows)) / 2
 
 
-def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float) -> Tensor:
+def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float, rows: slice | None = None) -> Tensor:
     """One modality's loss: view 2 of row i finds the anchor of row i among the batch's anchors. One direction only.
 
-    view2_BD: unit embeddings (B, D). anchor_BD: `Pool.nearest(view 1)`, or view 1. scale: exp(logit_scale).
+    view2_BD: unit embeddings (B, D). anchor_BD: `Pool.nearest(view 1)`, or view 1. scale: exp(logit_scale). rows: those
+    whose loss is computed; None: all.
 
     Raises:
         ValueError: the shapes differ, are not (B, D), or the batch is empty.
@@ -66,7 +75,13 @@ def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float) ->
     0.0
     """
     _check("unimodal_loss", view2_BD=view2_BD, anchor_BD=anchor_BD)
-    return _against_diagonal(_logits(view2_BD, anchor_BD, scale))
+    return _find(view2_BD, anchor_BD, scale, rows)
+
+
+def _find(rows_BD: Tensor, columns_BD: Tensor, scale: Tensor | float, rows: slice | None) -> Tensor:
+    """Mean over `rows` of the cross-entropy with which row i finds column i."""
+    rows = slice(0, len(rows_BD)) if rows is None else rows
+    return _against_diagonal(_logits(rows_BD[rows], columns_BD, scale), rows.start)
 
 
 def _logits(rows_BD: Tensor, columns_BD: Tensor, scale: Tensor | float) -> Tensor:
@@ -74,8 +89,9 @@ def _logits(rows_BD: Tensor, columns_BD: Tensor, scale: Tensor | float) -> Tenso
         return scale * (rows_BD.float() @ columns_BD.float().T)
 
 
-def _against_diagonal(logits_BB: Tensor) -> Tensor:
-    return F.cross_entropy(logits_BB.float(), torch.arange(len(logits_BB), device=logits_BB.device))
+def _against_diagonal(logits_RB: Tensor, first: int = 0) -> Tensor:
+    """first: of the batch's rows, the one that the logits start with."""
+    return F.cross_entropy(logits_RB.float(), torch.arange(first, first + len(logits_RB), device=logits_RB.device))
 
 
 def _check(where: str, **embeddings: Tensor) -> None:

@@ -94,8 +94,11 @@ class Method(Protocol):
         """The epoch's batches, from state alone."""
         ...
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
-        """Loss of one batch. image, text: a unit embedding (B, D) for each view. scale: exp(logit_scale)."""
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
+        """Loss of one batch. image, text: a unit embedding (B, D) for each view. scale: exp(logit_scale). rows: mean
+        over these pairs of the batch alone (objective.py); None: over all."""
         ...
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:

@@ -36,11 +36,13 @@ class CleanClip:
         batches = plan(config.seed, epoch, {"cleanclip": uids}, config.optim.batch_size)
         return Epoch("finetune", batches, {"cleanclip": Schedule(config.optim.rate, steps)})
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
         views = self.config.views.clip_count
-        crossmodal = clip_objective_loss(image[:views], text[:views], scale)
-        unimodal = (unimodal_loss(image[0], image[1], scale) + unimodal_loss(text[0], text[1], scale)) / 2
-        return crossmodal + self.config.cleanclip.unimodal_weight * unimodal
+        crossmodal = clip_objective_loss(image[:views], text[:views], scale, rows)
+        of_image, of_text = (unimodal_loss(side[0], side[1], scale, rows) for side in (image, text))
+        return crossmodal + self.config.cleanclip.unimodal_weight * (of_image + of_text) / 2
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
         """CleanCLIP keeps nothing."""

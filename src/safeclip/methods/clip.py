@@ -19,11 +19,11 @@ def clip_objective(config: RunConfig) -> Objective:
     return Objective(recipe, grads=(True,) * views.clip_count)
 
 
-def clip_objective_loss(image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
-    """One view: the symmetric loss. Two views: crossed (PAPER 1.3)."""
+def clip_objective_loss(image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None) -> Tensor:
+    """One view: the symmetric loss. Two views: crossed (PAPER 1.3). rows: as for `Method.loss`."""
     if len(image) == 1:
-        return clip_loss(image[0], text[0], scale)
-    return clip_loss_crossed(image[0], text[0], image[1], text[1], scale)
+        return clip_loss(image[0], text[0], scale, rows)
+    return clip_loss_crossed(image[0], text[0], image[1], text[1], scale, rows)
 
 
 def count_steps(pairs: int, batch_size: int) -> int:
@@ -46,8 +46,10 @@ class Clip:
         batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
         return Epoch("clip", batches, {"clip": Schedule(config.optim.rate, steps)})
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
-        return clip_objective_loss(image, text, scale)
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
+        return clip_objective_loss(image, text, scale, rows)
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
         """Plain CLIP keeps nothing."""

@@ -56,8 +56,10 @@ class Filter:
         batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
         return Epoch("look" if looking else "retrain", batches, {"clip": schedule})
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
-        return clip_objective_loss(image, text, scale)
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
+        return clip_objective_loss(image, text, scale, rows)
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
         """The filter looks at clean embeddings alone."""

@@ -52,11 +52,13 @@ class RoClip:
         batches = plan(config.seed, epoch, {name: uids}, config.optim.batch_size)
         return Epoch(name, batches, {name: Schedule(config.optim.rate, steps, shared="clip")})
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
         pool = self.pools["text"]
         if objective == "clip" or not pool.filled:
-            return clip_objective_loss(image, text, scale)
-        return torch.stack([clip_loss(view, pool.nearest(view), scale) for view in image]).mean()
+            return clip_objective_loss(image, text, scale, rows)
+        return torch.stack([clip_loss(view, pool.nearest(view), scale, rows) for view in image]).mean()
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
         self.pools["text"].enqueue(text[0])

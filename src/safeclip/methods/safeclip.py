@@ -79,11 +79,13 @@ class SafeClip:
         }
         return Epoch("defend", plan(config.seed, epoch, sides, optim.batch_size, own.order), schedules)
 
-    def loss(self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor) -> Tensor:
+    def loss(
+        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
+    ) -> Tensor:
         if objective == "clip":
-            return clip_objective_loss(image, text, scale)
-        of_image = unimodal_loss(image[1], self.pools["image"].nearest(image[0]), scale)
-        of_text = unimodal_loss(text[1], self.pools["text"].nearest(text[0]), scale)
+            return clip_objective_loss(image, text, scale, rows)
+        of_image = unimodal_loss(image[1], self.pools["image"].nearest(image[0]), scale, rows)
+        of_text = unimodal_loss(text[1], self.pools["text"].nearest(text[0]), scale, rows)
         return (of_image + of_text) / 2
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:

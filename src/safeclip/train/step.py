@@ -76,11 +76,10 @@ class Stepper:
             self.towers.uncompile()
             self.optimizer.zero_grad(set_to_none=True)
             image, text, loss = self._backward(inputs, grads, counts, accumulate)
-        distributed.drop_unread(net, image, text)
+        loss = distributed.sum_up(net, image, text, loss.detach(), counts)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.config.optim.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.optim.clip_norm, norm)
-        loss = loss.detach()
         finite = torch.isfinite(loss + distributed.plain(norm))
         self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]  # fused AdamW skips on the device
         self.optimizer.step()
@@ -102,9 +101,7 @@ class Stepper:
         if len(parts) > 1:
             return self._in_parts(inputs, parts, grads, counts)
         image, text = distributed.gather(*self._embed(inputs, parts[0], grads), counts)
-        loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
-        loss.backward()  # type: ignore[no-untyped-call]
-        return image, text, loss
+        return image, text, self._lose(inputs.objective, image, text, counts)
 
     def _in_parts(
         self, inputs: Inputs, parts: list[slice], grads: tuple[bool, ...], counts: list[int]
@@ -116,8 +113,7 @@ class Stepper:
             for side in (0, 1)
         ]
         image, text = distributed.gather(leaves[0], leaves[1], counts)
-        loss = self.method.loss(inputs.objective, image, text, self.clip.net.logit_scale.exp())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._lose(inputs.objective, image, text, counts)
         for i, part in enumerate(parts):
             with distributed.last_of(self.engine, i + 1 == len(parts)):
                 again = self._embed(inputs, part, grads)
@@ -129,6 +125,13 @@ class Stepper:
                 ]
                 torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
         return image, text, loss
+
+    def _lose(self, objective: str, image: list[Tensor], text: list[Tensor], counts: list[int]) -> Tensor:
+        """This rank's part of the batch's loss, differentiated."""
+        rows, weight = distributed.part(counts)
+        loss = weight * self.method.loss(objective, image, text, self.clip.net.logit_scale.exp(), rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
 
     def _embed(self, inputs: Inputs, rows: slice, grads: tuple[bool, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """A unit embedding (b, D) of each of `rows`, per view and modality."""

@@ -1,8 +1,8 @@
 """Many processes train one model, each on its slice of every batch; on one process every helper is the identity.
 
-With z_r the embeddings of rank r's slice, and L the loss of the whole batch, which every rank computes,
+With z_r the embeddings of rank r's slice, and L_r its part of the batch's loss: of its rows, against all columns,
 
-    z = gather(z_1 .. z_W),   d theta = mean_r ( W dL/dz_r dz_r/d theta ) = dL/d theta
+    z = gather(z_1 .. z_W),   L = sum_r L_r(z),   d theta = mean_r ( W dL/dz_r dz_r/d theta ) = dL/d theta
 
 so that W ranks take the step of one process with the whole batch: negatives, pools and running scores see all of it,
 in the plan's order, on every rank. `torchrun` starts the ranks; DDP averages the gradients, or FSDP2 where the towers
@@ -14,8 +14,8 @@ What must stay true: ranks call the collectives in the same order, whatever they
 
 from __future__ import annotations
 
-from safeclip.train.distributed.engine import drop_unread, engine, last_of, plain, whole, whole_weights
-from safeclip.train.distributed.gather import gather
+from safeclip.train.distributed.engine import engine, last_of, plain, sum_up, whole, whole_weights
+from safeclip.train.distributed.gather import gather, part
 from safeclip.train.distributed.session import device, ranks
 from safeclip.train.distributed.slices import meet, share, shares
 from safeclip.train.distributed.talk import (
@@ -31,6 +31,7 @@ from safeclip.train.distributed.talk import (
 )
 
 __all__ = [
-    "add_up", "agree", "anywhere", "device", "drop_unread", "engine", "first", "gather", "joined", "last_of", "meet",
-    "of_first", "plain", "rank", "ranks", "share", "shares", "tensors_of_first", "whole", "whole_weights", "world",
+    "add_up", "agree", "anywhere", "device", "engine", "first", "gather", "joined", "last_of", "meet",
+    "of_first", "part", "plain", "rank", "ranks", "share", "shares", "sum_up", "tensors_of_first", "whole",
+    "whole_weights", "world",
 ]  # fmt: skip

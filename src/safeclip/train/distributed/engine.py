@@ -13,10 +13,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from safeclip.train.distributed import sharded
 from safeclip.train.distributed.synced_norm import sync_norms
-from safeclip.train.distributed.talk import first, world
+from safeclip.train.distributed.talk import add_up, first, world
 
 OUTSIDE = ("logit_scale", "logit_bias")
-"""Parameters that no tower holds: the loss alone gives them their gradient, the same on every rank."""
+"""Parameters that no tower holds: the loss alone gives them their gradient."""
 
 
 def engine(towers: nn.Module, shards: bool) -> nn.Module:
@@ -64,14 +64,24 @@ def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.cpu() for name, t in found if first()}
 
 
-def drop_unread(net: Any, image: list[Tensor], text: list[Tensor]) -> None:
-    """After the backward pass: a tower whose embeddings the loss did not read gets no gradient, as in one process.
-    The zeros it has would still decay its weights and moments. image, text: from `gather`."""
+def sum_up(net: Any, image: list[Tensor], text: list[Tensor], loss: Tensor, counts: list[int]) -> Tensor:
+    """After the backward pass: the batch's loss and the gradients outside the towers, from each rank's part of them.
+
+    A tower whose embeddings the loss did not read gets no gradient, as in one process: the zeros it has would still
+    decay its weights and moments. image, text, counts: as from and for `gather`.
+    """
     if world() == 1:
-        return
+        return loss
     of_image = {id(p) for p in net.visual.parameters()}
     for embeddings, is_image in ((image, True), (text, False)):
         if all(e.grad is None for e in embeddings if e.requires_grad):
             for name, p in net.named_parameters():
                 if (id(p) in of_image) == is_image and name not in OUTSIDE:
                     p.grad = None
+    if len(counts) == 1:  # every rank has it all
+        return loss
+    for name in OUTSIDE:
+        p = getattr(net, name, None)
+        if p is not None and p.grad is not None:
+            add_up(p.grad)
+    return add_up(loss)

@@ -8,14 +8,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from safeclip.train.distributed.talk import joined, rank, world
+from safeclip.train.distributed.talk import add_up, joined, rank, world
 
 
 def gather(image: list[Tensor], text: list[Tensor], counts: list[int]) -> tuple[list[Tensor], list[Tensor]]:
     """Embeddings of the whole batch, in rank order, with gradients to this rank's rows.
 
     image, text: a float32 (b, D) for each view. counts: rows of each rank; a single count is a batch that every rank
-    has whole. One collective for all of them, none in the backward pass: every rank computes the same loss.
+    has whole. One collective for all of them, and one in the backward pass, where every rank's part of the loss has a
+    gradient for every row.
     """
     if world() == 1:
         return image, text
@@ -26,6 +27,14 @@ def gather(image: list[Tensor], text: list[Tensor], counts: list[int]) -> tuple[
         if embedding.requires_grad:
             embedding.retain_grad()  # drop_unread asks for it
     return list(whole[: len(image)]), list(whole[len(image) :])
+
+
+def part(counts: list[int]) -> tuple[slice | None, float]:
+    """Of a batch, the rows that this rank computes the loss of, and their weight in the batch's mean. None: all."""
+    if len(counts) == 1:
+        return None, 1.0
+    start = sum(counts[: rank()])
+    return slice(start, start + counts[rank()]), counts[rank()] / sum(counts)
 
 
 def gather_rows(mine: Tensor, counts: list[int]) -> Tensor:
@@ -44,8 +53,9 @@ def _shape_of_any(mine: Tensor) -> list[int]:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all ranks. Gradients are times the world size, for DDP and FSDP2 average them; an embedding that the loss
-    does not read gets zeros, so that every rank's parameters all take part."""
+    """Rows of all ranks. Gradients are summed over the ranks' parts of the loss, times the world size, for DDP and
+    FSDP2 average them; an embedding that the loss does not read gets zeros, so that every rank's parameters all take
+    part."""
 
     @staticmethod
     def forward(ctx: Any, counts: list[int], *local: Tensor) -> tuple[Tensor, ...]:
@@ -59,7 +69,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        own = rank() if len(ctx.counts) > 1 else 0
-        start = sum(ctx.counts[:own])
-        rows = slice(start, start + ctx.counts[own])
-        return None, *[grad[rows] * len(ctx.counts) for grad in grads]
+        rows, _ = part(ctx.counts)
+        if rows is None:
+            return None, *grads
+        summed = add_up(torch.cat(grads, dim=1)) * len(ctx.counts)
+        return None, *torch.split(summed[rows], [grad.shape[1] for grad in grads], dim=1)
