@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from safeclip.bench.grid import grid
-from safeclip.bench.selection import parse_only, select
+from safeclip.bench.selection import check_only, parse_only, select
 from safeclip.bench.spec_file import published
 from safeclip.errors import InputError
 from safeclip.presets import preset
@@ -160,4 +160,11 @@ def test_only_of_another_form_is_told(only: str) -> None:
 
 def test_only_something_that_is_not_there_is_told() -> None:
     with pytest.raises(InputError, match="--only attack=wanet: not in this bench; there are targeted, badnets"):
-        select(grid(spec()), {"attack": ["wanet"]})
+        check_only(grid(spec()), {"attack": ["wanet"]})
+
+
+def test_a_name_that_one_of_several_benches_has_leaves_the_others_without_runs() -> None:
+    one, other = grid(spec()), grid(spec(attacks=["blended"]))
+    check_only([*one, *other], only := parse_only(["attack=blended"]))
+    assert select(one, only) == []
+    assert select(other, only) == other

@@ -12,7 +12,7 @@ from typing import Any
 from safeclip.bench.jobs import check_jobs, run_at_once
 from safeclip.bench.presets import PRESETS, named
 from safeclip.bench.runner import Bench
-from safeclip.bench.selection import parse_only
+from safeclip.bench.selection import check_only, parse_only
 from safeclip.bench.spec import Spec
 from safeclip.bench.spec_file import read_spec
 from safeclip.errors import InputError, RunError
@@ -35,8 +35,7 @@ def run(
     deadline = None if limit_minutes is None else time.monotonic() + 60 * limit_minutes
     chosen = parse_only(only)
     benches = [Bench.open(spec, folder, file) for spec, folder, file in places(specs, out, results)]
-    for bench in benches:
-        bench.prospect(chosen)  # a name that is not there is better known before the first bench than after it
+    check_only([cell for bench in benches for cell in bench.cells], chosen)
     if jobs == 1:
         return [bench.run(chosen, deadline=deadline, quiet=quiet) for bench in benches]
     for spec, folder, file in places(specs, out, results):
@@ -49,7 +48,9 @@ def plan(
 ) -> dict[str, list[dict[str, Any]]]:
     """--dry-run: the runs of each bench, by its name."""
     chosen = parse_only(only)
-    return {s.name: Bench.open(s, folder, file).prospect(chosen) for s, folder, file in places(specs, out, results)}
+    benches = {spec.name: Bench.open(spec, folder, file) for spec, folder, file in places(specs, out, results)}
+    check_only([cell for bench in benches.values() for cell in bench.cells], chosen)
+    return {name: bench.prospect(chosen) for name, bench in benches.items()}
 
 
 def specs_of(preset: str | None, file: str | None, data: str | None, quick: bool) -> tuple[Spec, ...]:

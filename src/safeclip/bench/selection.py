@@ -25,28 +25,29 @@ def parse_only(texts: Sequence[str]) -> dict[str, list[str]]:
     return only
 
 
-def select(cells: Sequence[Cell], only: dict[str, list[str]]) -> list[Cell]:
-    """The cells that `only` names, with plain CLIP of the same attacks and seeds and the runs that they start from.
-
-    only: from `parse_only`; {} is all. An attack is named by its own label or by its whole group's. Raises InputError
-    on a name that is not there.
-    """
-    names = [
-        {
-            "method": [cell.method.title],
-            "attack": [cell.group, *(attack.title for attack in cell.attacks)],
-            "seed": [str(cell.seed)],
-        }
-        for cell in cells
-    ]
+def check_only(cells: Sequence[Cell], only: dict[str, list[str]]) -> None:
+    """Raises InputError on a name that none of the cells has. cells: of all benches of a command."""
     for key, values in only.items():
-        known = list(dict.fromkeys(name for own in names for name in own[key]))
+        known = list(dict.fromkeys(name for cell in cells for name in _names(cell)[key]))
         unknown = next((value for value in values if value not in known), None)
         if unknown is not None:
             raise InputError(f"--only {key}={unknown}: not in this bench; there are {', '.join(known)}")
+
+
+def select(cells: Sequence[Cell], only: dict[str, list[str]]) -> list[Cell]:
+    """The cells that `only` names, with plain CLIP of the same attacks and seeds and the runs that they start from.
+
+    only: from `parse_only`; {} is all. An attack is named by its own label or by its whole group's.
+    """
     needed: set[Cell] = set()
-    for cell, own in zip(cells, names, strict=True):
+    for cell in cells:
+        own = _names(cell)
         if all(set(values) & set(own[key]) for key, values in only.items()):
             needed |= {cell, *cell.ancestors()}
     places = {(cell.group, cell.seed) for cell in needed}
     return [cell for cell in cells if cell in needed or (cell.baseline and (cell.group, cell.seed) in places)]
+
+
+def _names(cell: Cell) -> dict[str, list[str]]:
+    attacks = [cell.group, *(attack.title for attack in cell.attacks)]
+    return {"method": [cell.method.title], "attack": attacks, "seed": [str(cell.seed)]}
