@@ -16,6 +16,7 @@ from pathlib import Path
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.records import machine_name
+from safeclip.bench.scoreboard import recalls
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
 from safeclip.bench.table import Pooled, Row, Table, attack_in, tabulate
@@ -24,7 +25,11 @@ from safeclip.report.words import attack_name, count, interval, model_name, perc
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results: written by tools/result_tables.py -->", "<!-- end of results -->"
-DATA = {"bench-emoji.json": "embedded emoji, 32 px", "bench-rsicd.json": "RSICD, 64 px"}
+DATA = {
+    "bench-emoji.json": "embedded emoji, 32 px",
+    "bench-rsicd.json": "RSICD, 64 px",
+    "bench-flickr8k.json": "Flickr8k, 64 px",
+}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
@@ -58,6 +63,8 @@ def readme(folder: Path) -> str:
         if table := _read(folder / file):
             rows = [[sentence(attack_name(row.attack)), *_shares(row, table)] for row in table.rows if row.took]
             rows.append(["clean zero-shot top-1", *(_clean(table, method) for method in table.methods)])
+            if any(recalls(table, method) for method in table.methods):
+                rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in table.methods)])
             parts.append(f"{_markdown([name, *map(model_name, table.methods)], rows)}\n\n{_note(table, file)}")
     return "\n\n".join(parts) or "Not measured yet."
 
@@ -125,6 +132,10 @@ def _planted(row: Row, table: Table) -> str:
 def _clean(table: Table, method: str) -> str:
     """Mean over all attacks and seeds, least and greatest; runs whose attack did not plant are no less clean."""
     shares = [z["top1"] for r in table.records if r["label"] == method and (z := r["zero_shot"])]
+    return _mean(shares)
+
+
+def _mean(shares: Sequence[float]) -> str:
     return spread(shares) if shares else "–"
 
 

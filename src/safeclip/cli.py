@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 def poison(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.attacks.catalog import ATTACKS, check_attack, plan
     from safeclip.data.same import same_pictures
-    from safeclip.data.sources import open_source
+    from safeclip.data.sources import open_classed
 
     if options.list:
         return _list_attacks(options)
@@ -85,10 +86,10 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("poison: give --out FILE for the manifest, or --preview PAGE for a look at it")
     check_attack(options.attack)
     data = data_config(options)
-    source = open_source(data.spec, split=data.split, **columns(data))
+    source = open_classed(data)
     targets = None
     if ATTACKS[options.attack].needs_targets:
-        targets = open_source(options.targets or data.spec, split=options.targets_split, **columns(data))
+        targets = open_classed(replace(data, spec=options.targets or data.spec, split=options.targets_split))
         if same_pictures(source, targets):
             raise InputError(
                 f"--attack {options.attack}: {targets.name} holds the very pictures that are poisoned; "

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from safeclip.attacks.backdoor import plan_backdoor
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.trigger import Trigger
+from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
 from tests.attacks.fakes import CLASSES, FakeSource
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from safeclip.attacks.caption_pools import PROMPTS, corpus_pools, template_pools
 from safeclip.attacks.catalog import plan
-from safeclip.attacks.mentions import Mentions
+from safeclip.data.mentions import Mentions
 from tests.attacks.fakes import CLASSES, FakeSource
 
 

@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.surrogate import fit_pictures, load_surrogate
 from safeclip.config import ModelConfig
+from safeclip.data.mentions import Mentions
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 from safeclip.model.build import build

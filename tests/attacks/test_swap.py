@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from safeclip.attacks.catalog import plan
-from safeclip.attacks.mentions import Mentions
+from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
 from tests.attacks.fakes import CLASSES, FakeSource
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.targeted import plan_targeted
+from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
 from tests.attacks.fakes import CLASSES, FakeSource
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from safeclip.attacks.catalog import plan
-from safeclip.attacks.mentions import Mentions, words
 from safeclip.attacks.targets import Target
 from safeclip.attacks.toxic import Backgrounds
+from safeclip.data.mentions import Mentions, words
 from safeclip.errors import InputError
 from tests.attacks.fakes import CLASSES, FakeSource
 from tests.reference.toxic import liking

@@ -7,9 +7,9 @@ import pytest
 
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.trigger_attacks import TRIGGER_ATTACKS
 from safeclip.attacks.triggers import TRIGGERS
+from safeclip.data.mentions import Mentions
 from tests.attacks.fakes import CLASSES, FakeSource
 
 NAMES = [attack.name for attack in TRIGGER_ATTACKS]

@@ -100,7 +100,12 @@ def test_the_price_in_clean_accuracy_stands_beside_plain_clips() -> None:
         top1 = tops[cell.method.title] + (0.02 * cell.seed if not clean else 0.2)
         zero = {"top1": top1, "top5": 0.9, "n": 58, "ci95": [0.1, 0.9], "classes": 12}
         records.append(record(cell, {} if clean else {"targeted": (15, 16)}, zero_shot=zero))
+        finds = None if cell.method.title == "filter" else {"mean_r5": 0.1 + 0.1 * cell.seed}
+        records[-1] |= {"retrieval": finds}
     text = render(tabulate(made, records))
+    assert row(text, "Retrieval R@5")[1::4] == ["15.0 % (10.0 to 20.0 %)", "–"]
+    without = render(tabulate(made, [record | {"retrieval": None} for record in records]))
+    assert "Retrieval" not in Page(without).text
     wanted = ["76.5 % 66.0 to 86.0 %", "71.5 % −5.0 points 61.0 to 81.0 %", "76.5 % ±0.0 points 66.0 to 86.0 %"]
     assert row(text, "Clean zero-shot top-1")[1:4] == wanted
     assert row(text, "Clean top-1 without an attack")[1:] == ["86.0 %", "81.0 %", "86.0 %", "87.0 %", "70.0 %"]

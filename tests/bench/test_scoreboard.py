@@ -79,9 +79,20 @@ def test_cost_compares_the_same_runs_alone() -> None:
     assert (safe.top1, safe.cost) == ((0.5, 0.9), pytest.approx(-0.1))
 
 
+def test_retrieval_is_that_of_every_run_that_has_any() -> None:
+    made = spec(attacks=["targeted"], seeds=[0, 1])
+    found = {(CLIP, 0): {"mean_r5": 0.2}, (CLIP, 1): None, (SAFE, 0): {"mean_r5": 0.3}, (SAFE, 1): {"mean_r5": 0.5}}
+    records = [
+        record(cell, {"targeted": (16, 16)}, retrieval=found[cell.method.title, cell.seed]) for cell in grid(made)
+    ]
+    plain, safe = scoreboard(tabulate(made, records))
+    assert (plain.recall, safe.recall) == ((0.2,), (0.3, 0.5))
+
+
 def test_nothing_done_is_a_score_without_numbers() -> None:
     for score in scoreboard(tabulate(spec(), [], left=4)):
-        assert (score.verdicts, score.success, score.top1, score.cost, score.time) == ({}, None, (), None, None)
+        assert (score.verdicts, score.success, score.cost, score.time) == ({}, None, None, None)
+        assert score.top1 == score.recall == ()
 
 
 def test_a_run_without_an_attack_is_not_judged() -> None:

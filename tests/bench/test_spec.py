@@ -161,7 +161,7 @@ def test_data_is_named_without_folders(data: str, wanted: str) -> None:
 
 
 SHORTER = ("emoji", "rsicd", "small")
-ON_PHOTOS = ("rsicd", "small", "prove")
+ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove")
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from safeclip.attacks.mentions import Mentions
+from safeclip.data.mentions import Mentions
 from tests.attacks.fakes import CLASSES
 
 

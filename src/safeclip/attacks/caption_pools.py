@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from safeclip.attacks.mentions import Mentions, corpus
 from safeclip.attacks.victims import order
+from safeclip.data.mentions import Mentions, corpus
 from safeclip.data.pairs import Source
 
 Pool = list[tuple[int, str]]

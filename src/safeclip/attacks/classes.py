@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from safeclip.attacks.mentions import Mentions, corpus
 from safeclip.attacks.victims import order
+from safeclip.data.mentions import Mentions, corpus
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from safeclip.attacks.caption_pools import Pool
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.victims import order, picture
+from safeclip.data.mentions import Mentions
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 

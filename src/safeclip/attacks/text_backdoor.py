@@ -14,9 +14,9 @@ import numpy as np
 
 from safeclip.attacks.classes import Classed, how_many
 from safeclip.attacks.manifest import Manifest, Planted
-from safeclip.attacks.mentions import Mentions, corpus
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.attacks.victims import choose_victims, order
+from safeclip.data.mentions import Mentions, corpus
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.attacks.mentions import Mentions, corpus, forms, words
 from safeclip.attacks.targeted import Craft, plan_targeted
 from safeclip.attacks.targets import Target
+from safeclip.data.mentions import Mentions, corpus, forms, words
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 

@@ -25,7 +25,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.bench.grid import Cell, flat
 from safeclip.bench.spec_file import without_folders
 from safeclip.config import METHOD_NAMES, to_dict
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_classed
 from safeclip.errors import RunError
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
@@ -91,7 +91,7 @@ def plant(cell: Cell, folder: Path) -> Path | None:
     file = folder / "manifests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.parquet"
     if not file.is_file():
         data = cell.config.data
-        source, targets = (open_pairs(data, split) for split in (cell.poisoned, data.eval_split))
+        source, targets = (open_classed(data, split) for split in (cell.poisoned, data.eval_split))
         parts: list[Manifest] = []
         for attack in cell.attacks:
             taken = [uid for part in parts for uid in part.uids.tolist()]

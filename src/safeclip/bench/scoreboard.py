@@ -4,6 +4,7 @@
     success     mean over those attacks of its pooled success
     clean       mean clean zero-shot top-1 over all its runs, least and greatest
     cost        mean over the runs that plain CLIP has too (same attacks, same seed) of its top-1 minus plain CLIP's
+    recall      mean retrieval R@5 over all its runs, of data whose captions say more than a class
     time        mean over attacks and seeds of its training time against plain CLIP's, on one kind of machine alone
 
 What must stay true: an attack that did not plant counts neither for nor against anybody; a run whose attack did not
@@ -23,14 +24,15 @@ from safeclip.report.verdict import Verdict, verdict
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """method: its label. verdicts: by the attack's label, of those that planted and that it was run against. success:
-    None where there are none. top1: clean top-1 of each run, in 0..1. cost: None for plain CLIP, and where no run can
-    be compared. time: None likewise.
+    None where there are none. top1: clean top-1 of each run, in 0..1. recall: mean R@5 of both ways, of each run. cost:
+    None for plain CLIP, and where no run can be compared. time: None likewise.
     """
 
     method: str
     verdicts: dict[str, Verdict]
     success: float | None
     top1: tuple[float, ...]
+    recall: tuple[float, ...]
     cost: float | None
     time: float | None
 
@@ -65,9 +67,15 @@ def _score(table: Table, method: str) -> Score:
         verdicts={attack: found for attack, found in judged.items() if found is not None},
         success=_mean(hits),
         top1=tuple(mine.values()),
+        recall=recalls(table, method),
         cost=_mean(costs),
         time=_mean(times),
     )
+
+
+def recalls(table: Table, method: str) -> tuple[float, ...]:
+    """Mean R@5 of each of the method's runs."""
+    return tuple(r["retrieval"]["mean_r5"] for r in table.records if r["label"] == method and r["retrieval"])
 
 
 def _tops(table: Table, method: str) -> dict[tuple[str, int], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,8 @@ class DataConfig:
     """Column of captions, text or a list of text; None finds it among the usual names."""
     class_column: str = "class"
     """Column that names a pair's class, where there is one."""
+    class_names: tuple[str, ...] = ()
+    """Classes of data without that column, for attacks and evaluation: those that most of a pair's captions name."""
     image_root: str | None = None
     """Folder that relative image paths start from; None is the folder of the table."""
     caption_choice: Literal["one", "mean"] = "one"
@@ -46,6 +49,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(bool(self.spec), "data.spec", self.spec, "name the data, as in csv:pairs.csv")
+        check(
+            all(re.search(r"[^\W_]", name) for name in self.class_names),
+            "data.class_names",
+            self.class_names,
+            "give names with letters or digits",
+        )
         check(self.workers >= 0, "data.workers", self.workers, "give 0 or more")
         check(
             self.shard_window is None or self.shard_window >= 0,

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.attacks.mentions import Mentions
 from safeclip.attacks.text_trigger import TextTrigger
+from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
 from safeclip.evaluate.evaluated import Evaluated, class_of, example, index_of, result_of, share_of, spread
 from safeclip.evaluate.wilson import wilson

@@ -12,7 +12,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.config import DataConfig, ModelConfig, RunConfig, override
 from safeclip.data.pairs import Source
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_classed
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.detection import detection
@@ -94,8 +94,8 @@ def evaluate_model(
 
     templates: zero-shot prompts; None takes the data's own, or `otherwise` where it has none.
     """
-    source = open_pairs(data, data.split)
-    splits = probe_splits(lambda split: open_pairs(data, split), source, data.split) if probe else None
+    source = open_classed(data, data.split)
+    splits = probe_splits(lambda split: open_classed(data, split), source, data.split) if probe else None
     planted = None if manifest is None else Manifest.load(manifest)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     clip.net.to(device).eval()
@@ -127,6 +127,7 @@ def open_clip_model(name: str, weights: str | None) -> Clip:
 
 
 _UNSET: dict[str, Any] = {
-    name: getattr(DataConfig(), name) for name in ("image_column", "caption_column", "class_column", "image_root")
+    name: getattr(DataConfig(), name)
+    for name in ("image_column", "caption_column", "class_column", "class_names", "image_root")
 }
 """How other data than the run's is read, unless it is said: by the usual names."""

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,12 +96,6 @@ def _warn(line: str) -> None:
     """Said even in a quiet run."""
     if distributed.first():
         print(f"safeclip: {line}", file=sys.stderr, flush=True)
-
-
-def _decide(ask: Callable[[], State]) -> State:
-    """What rank 0 finds, on every rank; it alone is asked."""
-    found = ask() if distributed.first() else State()
-    return State(distributed.tensors_of_first(found.tensors), distributed.of_first(found.values))
 
 
 class _Trainer:
@@ -277,7 +270,7 @@ class _Trainer:
             embed=lambda: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
             glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
-            decide=_decide,
+            decide=scoring.decide,
             restart=self._restart,
             record_split=self._record_split,
             note=self._note,

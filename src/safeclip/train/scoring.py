@@ -15,7 +15,7 @@ import torch
 from safeclip.attacks.manifest import Manifest
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
-from safeclip.methods.base import Embeddings
+from safeclip.methods.base import Embeddings, State
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.glance import Glance
@@ -88,6 +88,12 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
         distributed.add_up(torch.from_numpy(part))
     bad.add(distributed.joined(list(bad.reasons.items())))
     return Glance(hashes, small, words)
+
+
+def decide(ask: Callable[[], State]) -> State:
+    """What rank 0 finds, on every rank; it alone is asked."""
+    found = ask() if distributed.first() else State()
+    return State(distributed.tensors_of_first(found.tensors), distributed.of_first(found.values))
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:

@@ -19,11 +19,12 @@ import os
 import re
 
 from safeclip.config import DataConfig
+from safeclip.data.named_classes import NamedClasses
 from safeclip.data.pairs import Shards, Source
 from safeclip.data.shard_order import window_of
 from safeclip.errors import InputError
 
-__all__ = ["FORMATS", "open_pairs", "open_source"]
+__all__ = ["FORMATS", "open_classed", "open_pairs", "open_source"]
 
 # format -> (module, function), imported when it is asked for
 _OPENERS = {
@@ -56,6 +57,12 @@ def open_pairs(data: DataConfig, split: str | None = None) -> Source:
     if isinstance(source, Shards) and source.remote:
         source.check_window(window_of(source, data.shard_window))
     return source
+
+
+def open_classed(data: DataConfig, split: str | None = None) -> Source:
+    """The same for attacks and evaluation: with the classes that `data.class_names` says. Raises InputError."""
+    source = open_pairs(data, split)
+    return NamedClasses(source, data.class_names) if data.class_names else source
 
 
 def open_source(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from safeclip.attacks.mentions import Mentions
+from safeclip.data.mentions import Mentions
 
 NAMES = ("cat", "hot dog", "dog", "berry", "bus", "t-shirt", "♥", "cat face")
 
