@@ -60,6 +60,18 @@ def test_a_record_is_found_by_what_it_is_under_the_labels_of_today(tmp_path: Pat
         assert [(r["bench"], r["label"]) for r in found if r] == [("new", "clip"), ("new", "ours")] * 2
 
 
+def test_results_of_other_benches_beside_it_lend_the_runs_in_common(tmp_path: Path) -> None:
+    one, other = spec(name="one"), spec(name="other", seeds=[0, 1])
+    lender = Records(tmp_path / "records", tmp_path / "bench-one.json")
+    lender.publish(one, [record(cell, {"targeted": (1, 2), "badnets": (1, 58)}) for cell in grid(one)])
+    borrower = Records(tmp_path / "none", tmp_path / "bench-other.json")
+    found = {cell.seed: borrower.of(cell) for cell in grid(other)}
+    assert found[0] is not None
+    assert found[0]["bench"] == "other", "published under its own name"
+    assert found[1] is None
+    assert Records(tmp_path / "none", tmp_path / "elsewhere" / "bench-other.json").of(grid(other)[0]) is None
+
+
 def test_a_record_of_before_a_setting_came_still_counts(tmp_path: Path) -> None:
     cell = grid(spec())[1]
     older = record(cell, {"targeted": (1, 16)})

@@ -2,8 +2,9 @@
 
     DIR/records/<id>.json     the record of a run, or why it failed
     FILE                      {"spec": [...], "machines": [...], "records": [...]}, a record a line
+    beside FILE, bench-*.json results of other benches, which lend the runs that this one has in common with them
 
-What must stay true: both are replaced whole; a run found in either is not done again; in FILE there is one record for
+What must stay true: both are replaced whole; a run found in any is not done again; in FILE there is one record for
 each bench, attack group, method and seed, the newest, so that a changed spec replaces what it makes out of date.
 """
 
@@ -32,6 +33,9 @@ class Records:
         self.own: dict[str, Record] = {}
         self.specs: list[dict[str, Any]] = []
         self.published: list[Record] = []
+        beside = results.parent.glob("bench-*.json") if results is not None else ()
+        others = sorted(file for file in beside if file != results)
+        self.lent: list[Record] = [record for file in others for record in _read_results(file)[1]]
         self.read()
 
     def read(self) -> None:
@@ -45,7 +49,7 @@ class Records:
         mine = self.own.get(cell.id)
         found = mine if mine is not None and "failed" not in mine else None
         if found is None:
-            every = [*self.own.values(), *self.published]
+            every = [*self.own.values(), *self.published, *self.lent]
             found = next((record for record in every if "shape" in record and cell.made(record["shape"])), None)
         if found is None:
             return None
