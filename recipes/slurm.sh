@@ -27,4 +27,4 @@ FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes "$SLURM_NNODES" --nproc-per-node "$GPUS" \
     --rdzv-backend c10d --rdzv-endpoint "$FIRST:29500" --rdzv-id "$SLURM_JOB_ID" \
-    -m safeclip.cli "${TRAIN[@]}"
+    -m safeclip "${TRAIN[@]}"

@@ -257,6 +257,3 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
 _VERBS: dict[str, Verb] = {
     verb.__name__: verb for verb in (demo, train, poison, evaluate, bench, report, export, doctor)
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,7 +21,7 @@ def test_train_under_torchrun_needs_no_flags_and_rank_0_alone_writes_and_speaks(
     changes = {"epochs": 3, "evaluate": True, "optim.batch_size": 80, "model.name": "safeclip-emoji"}
     arguments = [a for a in tiny.arguments(tmp_path / "run", None, changes) if a != "--quiet"]
     found = subprocess.run(
-        [*TORCHRUN, "-m", "safeclip.cli", *arguments, "--json"],
+        [*TORCHRUN, "-m", "safeclip", *arguments, "--json"],
         capture_output=True,
         text=True,
         timeout=300,
