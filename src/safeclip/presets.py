@@ -47,7 +47,7 @@ def small64() -> RunConfig:
         model=ModelConfig(name="safeclip-64px"),
         views=_small_views(),
         optim=OptimConfig(batch_size=128, rate=1e-3, unimodal_rate=2e-4),
-        safeclip=_ours(),
+        safeclip=replace(_ours(warmup_epochs=1), spare=True),
     )
 
 

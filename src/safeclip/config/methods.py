@@ -44,6 +44,9 @@ class SafeclipConfig:
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
     """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
+    spare: bool = False
+    """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
+    like captions, and what the pair shares is no overlay. Ours, for photographs."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     rendering_deviations: float = 6.0

@@ -7,6 +7,7 @@
     texture     its texture says what the caption says, its content does not     signals/texture.py
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
 
+`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py.
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
 """
@@ -28,6 +29,7 @@ from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.texture import textured
+from safeclip.signals.vouching import vouched
 
 SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
@@ -37,6 +39,11 @@ SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
 }
 """By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
+OVERLAYS: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
+    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device, unlike=True),
+    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, unlike=True),
+}
+"""The scores of those that spare pairs, among pictures of different things alone."""
 COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 """By veto, the column of its score in `scores/`; with `_deviations`, the setting that says how far it may lie."""
 
@@ -46,6 +53,23 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     limit: float = getattr(own, f"{COLUMN[name]}_deviations")
     out: np.ndarray = score_N > limit if name == "words" else outlying(score_N, limit)
     return out
+
+
+def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
+    """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
+    the pairs that it is against. Those that share it with pictures of other things too are not spared: a trigger under
+    true captions (label-consistent) lies on pictures that others vouch for."""
+    accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
+    common = [name for name in OVERLAYS if name in out]
+    for name in common:
+        accused |= out[name]
+    if not accused.any():
+        return accused
+    for name in common:
+        overlaid |= against(name, OVERLAYS[name](glance, device), own)
+    known = vouched(glance.thumbnails, glance.captions, np.any([*out.values()], axis=0), device=device)
+    accused &= ~overlaid & known
+    return accused
 
 
 class Vetoes:
@@ -59,6 +83,8 @@ class Vetoes:
         """Pairs of one id show one picture, int64 (N,)."""
         self.scores: dict[str, np.ndarray] = {}
         """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
+        self.spared: np.ndarray | None = None
+        """Bool (N,): pairs that OVERLAYS spare; None before they were asked, and where they spare none."""
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
@@ -78,6 +104,11 @@ class Vetoes:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
             self.groups = np.arange(self.pairs) if compared is None else copy_groups(compared)
+        if wanted and self.decides and self.own.spare:
+            self.spared = None
+            found = spared(glance, self.against(usable), self.own, device)
+            self.spared = np.zeros(self.pairs, bool)
+            self.spared[usable] = found
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
@@ -85,7 +116,10 @@ class Vetoes:
         found = {}
         if "copies" in self.own.veto:
             found["copies"] = occurrences(self.groups[uids]) > self.own.copies_allowed
-        return found | {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
+        found |= {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
+        if self.spared is not None:
+            found |= {name: found[name] & ~self.spared[uids] for name in OVERLAYS if name in found}
+        return found
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of these pairs, by the name of their column in `scores/`."""
@@ -93,11 +127,12 @@ class Vetoes:
 
     def state(self) -> State:
         scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
-        groups = {} if self.groups is None else {"groups": torch.from_numpy(self.groups)}
-        return State(groups | scores)
+        own = {"groups": self.groups, "spared": self.spared}
+        return State({name: torch.from_numpy(value) for name, value in own.items() if value is not None} | scores)
 
     def load_state(self, state: State) -> None:
         self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
+        self.spared = state.tensors["spared"].numpy() if "spared" in state.tensors else None
         self.scores = {
             key.removeprefix("veto."): value.numpy() for key, value in state.tensors.items() if key.startswith("veto.")
         }

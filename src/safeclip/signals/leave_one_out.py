@@ -12,6 +12,7 @@ What must stay true: no pair votes for itself, and the result does not depend on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +35,13 @@ def predictions(
     penalty: float = 0.1,
     chunk: int = 1024,
     max_reference: int = 1_000_000,
+    voters_N: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """Chunk by chunk: rows int64 (B,), their targets and the predictions of these, float64 (B, D).
 
     features: put to mean 0 and deviation 1 here, those that never vary to 0. penalty: lambda. chunk: pictures looked at
     together. max_reference: above this many pairs, a random subset of this size is fitted to, the same in every call.
+    voters_N: bool, the only pairs that are fitted to; None: all.
 
     Raises:
         ValueError: no pairs, or penalty, chunk or max_reference not positive.
@@ -49,6 +52,8 @@ def predictions(
             f"leave_one_out: {count} pairs, penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}"
         )
     fitted_M = reference(count, max_reference)
+    if voters_N is not None:
+        fitted_M = fitted_M[voters_N[fitted_M]]
     mean, scale, inverse, weights = _fit(thumbnails_NHWC, targets, features, penalty, chunk, fitted_M)
     own_N = torch.zeros(count, dtype=torch.bool)
     own_N[torch.from_numpy(fitted_M)] = True
@@ -62,12 +67,12 @@ def predictions(
 
 
 def foretold(
-    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: int
+    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: Any
 ) -> np.ndarray:
     """<y_i, p_i>, float32 (N,), about -1..1. High: the features say what the caption says.
 
-    caption_ND: unit vectors. settings: `chunk` and `max_reference` of `predictions`. Raises ValueError as it does, and
-    where there are not as many captions as pictures.
+    caption_ND: unit vectors. settings: `chunk`, `max_reference` and `voters_N` of `predictions`. Raises ValueError as
+    it does, and where there are not as many captions as pictures.
     """
     if len(thumbnails_NHWC) != len(caption_ND):
         raise ValueError(f"leave_one_out: {len(thumbnails_NHWC)} pictures and {len(caption_ND)} captions; give as many")

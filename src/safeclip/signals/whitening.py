@@ -27,24 +27,35 @@ _FLAT = 1e-3
 
 @dataclass(frozen=True)
 class Whitening:
-    """mean: the mean picture (3, H, W). amplitude: the usual one (H, W // 2 + 1). Patterns lie where these do."""
+    """mean: the mean picture (3, H, W). amplitude: the usual one (H, W // 2 + 1). strength: the usual length of a
+    pattern. Patterns lie where these do."""
 
     mean: Tensor
     amplitude: Tensor
+    strength: float
 
     @classmethod
     def of(cls, thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Whitening:
         """From these pictures, uint8 (N, H, W, 3), or from a random subset of them. Raises ValueError as `pixels`."""
         sample = pixels(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)], device)
         mean = sample.mean(0)
-        return cls(mean, torch.fft.rfft2(sample - mean).abs().flatten(0, 1).median(0).values)
+        amplitude = torch.fft.rfft2(sample - mean).abs().flatten(0, 1).median(0).values
+        length_B = cls(mean, amplitude, 0.0)._even(sample).norm(dim=1)
+        return cls(mean, amplitude, float(length_B[length_B > 0].median()) if length_B.any() else 1.0)
 
-    def __call__(self, thumbnails_BHWC: np.ndarray) -> Tensor:
-        """Fine patterns, float32 (B, 3, H, W), of unit length."""
+    def __call__(self, thumbnails_BHWC: np.ndarray, weigh: bool = False) -> Tensor:
+        """Fine patterns, float32 (B, 3, H, W), of unit length; with `weigh`, those of less than the usual strength are
+        as much shorter."""
         picture = pixels(thumbnails_BHWC, self.mean.device)
-        flat = picture.flatten(2).std(2).amax(1) < _FLAT
+        even_BP = self._even(picture)
+        length_B1 = even_BP.norm(dim=1, keepdim=True).clamp(min=max(1e-12, self.strength if weigh else 0.0))
+        pattern: Tensor = even_BP / length_B1
+        return pattern.view_as(picture)
+
+    def _even(self, picture_B3HW: Tensor) -> Tensor:
+        """Each frequency over its usual amplitude, (B, 3HW); zeros for flat pictures."""
+        flat_B = picture_B3HW.flatten(2).std(2).amax(1) < _FLAT
         least = float(self.amplitude.max()) * 1e-4
-        even = torch.fft.irfft2(
-            torch.fft.rfft2(picture - self.mean) / self.amplitude.clamp(min=least), s=picture.shape[2:]
-        )
-        return torch.nn.functional.normalize(even.flatten(1), dim=1).masked_fill(flat[:, None], 0.0).view_as(picture)
+        spectrum = torch.fft.rfft2(picture_B3HW - self.mean) / self.amplitude.clamp(min=least)
+        even_BP: Tensor = torch.fft.irfft2(spectrum, s=picture_B3HW.shape[2:]).flatten(1)
+        return even_BP.masked_fill(flat_B[:, None], 0.0)

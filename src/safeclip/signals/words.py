@@ -22,6 +22,8 @@ WIDTH = 48
 """Distinct words of a pair, at most: the first ones of its captions, one after the other."""
 _BUCKETS = 1 << 16
 """Words are told apart by a hash of 16 bits; 0 stands for none."""
+_JITTER = 0.02
+"""Length of what `jittered` adds."""
 _WORD = re.compile(r"\w+")
 
 
@@ -62,3 +64,11 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     none_N = vector_ND.abs().sum(1) == 0
     vector_ND -= vector_ND.mean(0)
     return torch.nn.functional.normalize(vector_ND, dim=1).masked_fill_(none_N[:, None], 0.0)
+
+
+def jittered(caption_ND: Tensor) -> Tensor:
+    """The vectors moved a little, the same way every time: among more equal captions than are asked for, any are as
+    near."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(caption_ND.shape, generator=generator) * (_JITTER / caption_ND.shape[1] ** 0.5)
+    return torch.nn.functional.normalize(caption_ND + noise, dim=1)
