@@ -58,6 +58,18 @@ def test_a_patch_that_moves_about_is_seen_where_place_for_place_nothing_is() -> 
     assert outlying(shared_pattern(pictures), 8)[planted].mean() < 0.3, "which is why there are two"
 
 
+def test_what_is_faint_has_little_in_common_where_strong_patterns_count() -> None:
+    pictures, texts = natural(800, 1), captions(800, 1)
+    planted, flat = np.arange(0, 800, 25), np.arange(1, 800, 25)
+    moving_patch(pictures, planted)
+    pictures[flat] = (128 + 0.06 * (natural(1, 8).astype(float) - 128)).astype(np.uint8)
+    for some in (planted, flat):
+        texts[some] = texts[some[0]].clone()
+    now, strong = (outlying(shared_shift(pictures, texts, strong=flag), 6) for flag in (False, True))
+    assert (now[flat].mean(), strong[flat].mean()) == (1, 0)
+    assert min(now[planted].mean(), strong[planted].mean()) > 0.9
+
+
 def test_only_pictures_of_like_captions_are_compared() -> None:
     pictures, texts = natural(400, 2), captions(400, 2, classes=400)
     planted = np.arange(0, 400, 40)

@@ -11,19 +11,7 @@ import torch
 from safeclip.signals.outlying import outlying
 from safeclip.signals.texture import content_of, texture, textured
 from safeclip.signals.thumbnails import SIDE
-from tests.signals.natural import natural
-
-COUNT = 1000
-
-
-def classes() -> tuple[np.ndarray, torch.Tensor, np.ndarray]:
-    """Pictures of 10 classes, each with a layout of its own, under captions of their own, and each pair's class."""
-    rng = np.random.default_rng(0)
-    kind = rng.integers(0, 10, COUNT)
-    layout = rng.uniform(-60, 60, (10, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
-    pictures = (natural(COUNT, 1) * 0.6 + 50 + layout[kind]).clip(0, 255).astype(np.uint8)
-    vectors = rng.normal(size=(10, 64))[kind] + 0.4 * rng.normal(size=(COUNT, 64))
-    return pictures, torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1), kind
+from tests.signals.natural import classed, natural
 
 
 def laid_over(kind: str, pictures: np.ndarray) -> np.ndarray:
@@ -41,7 +29,7 @@ def laid_over(kind: str, pictures: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["fresh noise", "wave", "jitter"])
 def test_what_is_laid_over_pictures_of_anything_stands_out(kind: str) -> None:
-    pictures, captions, of = classes()
+    pictures, captions, of = classed()
     planted = np.random.default_rng(2).permutation(np.flatnonzero(of != 3))[:50]
     pictures[planted] = laid_over(kind, pictures[planted])
     captions[planted] = captions[np.flatnonzero(of == 3)[:50]]
@@ -51,7 +39,7 @@ def test_what_is_laid_over_pictures_of_anything_stands_out(kind: str) -> None:
 
 
 def test_a_class_that_is_a_texture_does_not() -> None:
-    pictures, captions, of = classes()
+    pictures, captions, of = classed()
     pictures[of == 3] = laid_over("fresh noise", pictures[of == 3])
     assert outlying(textured(pictures, captions), 3)[of == 3].mean() < 0.5
 

@@ -40,10 +40,10 @@ SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
 }
 """By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
 OVERLAYS: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
-    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device, unlike=True),
-    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, unlike=True),
+    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
+    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
 }
-"""The scores of those that spare pairs, among pictures of different things alone."""
+"""The scores of those that spare pairs, by strong patterns alone: those of overlays."""
 COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 """By veto, the column of its score in `scores/`; with `_deviations`, the setting that says how far it may lie."""
 
@@ -57,8 +57,8 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
 
 def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
     """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
-    the pairs that it is against. Those that share it with pictures of other things too are not spared: a trigger under
-    true captions (label-consistent) lies on pictures that others vouch for."""
+    the pairs that it is against. Those of a strong pattern are not spared: a trigger under true captions
+    (label-consistent) lies on pictures that others vouch for."""
     accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
     common = [name for name in OVERLAYS if name in out]
     for name in common:

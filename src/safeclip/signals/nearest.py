@@ -17,8 +17,6 @@ from torch import Tensor
 from safeclip.data.draws import shuffled
 from safeclip.errors import RunError
 
-ALIKE = 0.5
-"""Similarity above which two pictures show much the same."""
 SAME_POINT = 1e-4
 """Distance of unit embeddings below which they count as one point: the rounding of the towers."""
 
@@ -63,32 +61,22 @@ def nearest(
 
 @torch.no_grad()
 def most_alike(
-    embed: Callable[[np.ndarray], Tensor],
-    count: int,
-    k: int,
-    chunk: int,
-    max_reference: int,
-    unlike: Callable[[np.ndarray], Tensor] | None = None,
+    embed: Callable[[np.ndarray], Tensor], count: int, k: int, chunk: int, max_reference: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Chunk by chunk: rows int64 (B,) and their k highest similarities to others, descending, (B, K); -inf where a row
     has fewer others. For embeddings too large to hold: `embed` makes those (B, D) of the rows that it is given.
 
-    chunk, max_reference: as in `nearest`. unlike: embeddings of another kind; others that are as near as `ALIKE` in
-    these do not count. K is k, or the size of the reference set where that is less.
+    chunk, max_reference: as in `nearest`. K is k, or the size of the reference set where that is less.
     """
     reference_M = reference(count, max_reference)
-
-    def of_reference(kind: Callable[[np.ndarray], Tensor]) -> Tensor:
-        return torch.cat([kind(reference_M[start : start + chunk]) for start in range(0, len(reference_M), chunk)])
-
-    embedding_MD, other_MD = of_reference(embed), None if unlike is None else of_reference(unlike)
+    embedding_MD = torch.cat([
+        embed(reference_M[start : start + chunk]) for start in range(0, len(reference_M), chunk)
+    ])  # fmt: skip
     slot_N = np.full(count, -1)
     slot_N[reference_M] = np.arange(len(reference_M))
     for start in range(0, count, chunk):
         rows = np.arange(start, min(start + chunk, count))
         similar_BM = embed(rows) @ embedding_MD.T
-        if unlike is not None and other_MD is not None:
-            similar_BM.masked_fill_(unlike(rows) @ other_MD.T > ALIKE, -torch.inf)
         own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(similar_BM.device)
         similar_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -torch.inf
         yield rows, similar_BM.topk(min(k, len(reference_M)), dim=1).values

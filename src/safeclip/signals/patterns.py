@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from safeclip.signals.nearest import most_alike
-from safeclip.signals.thumbnails import coarse
 from safeclip.signals.whitening import Whitening
 
 
@@ -25,15 +24,15 @@ def shared_pattern(
     chunk: int = 1024,
     max_reference: int = 50_000,
     device: torch.device | None = None,
-    unlike: bool = False,
+    strong: bool = False,
 ) -> np.ndarray:
     """Mean correlation of each picture's fine pattern with the k most alike, float32 (N,), -1..1. High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). chunk: pictures compared at once. max_reference: above this many pictures,
     those alike are sought among a random subset of this size, the same in every call. device: where they are compared;
     None is the CPU. Where fewer than k others exist, the mean is over those; a picture that is alone scores 0.
-    unlike: only pictures that show something else count, and faint patterns less: beaches with one shore, deserts
-    without detail then have nothing in common, what was laid over different pictures still has.
+    strong: faint patterns count less: beaches with one shore, deserts without detail then have little in common; what
+    was laid over pictures still has.
 
     Raises:
         ValueError: not uint8 (N, H, W, 3); k, chunk or max_reference below 1.
@@ -45,9 +44,8 @@ def shared_pattern(
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    fine = lambda rows: whiten(thumbnails_NHWC[rows], weigh=unlike).flatten(1)  # noqa: E731
-    shown = (lambda rows: coarse(thumbnails_NHWC[rows], device)) if unlike else None
-    for rows, most_BK in most_alike(fine, count, k, chunk, max_reference, shown):
+    fine = lambda rows: whiten(thumbnails_NHWC[rows], strong).flatten(1)  # noqa: E731
+    for rows, most_BK in most_alike(fine, count, k, chunk, max_reference):
         there_BK = most_BK > -torch.inf
         total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)
         out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).cpu().numpy()

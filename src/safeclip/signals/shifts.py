@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import ALIKE, nearest, reference
-from safeclip.signals.thumbnails import coarse
+from safeclip.signals.nearest import nearest, reference
 from safeclip.signals.whitening import Whitening
 from safeclip.signals.words import jittered
 
@@ -30,7 +29,7 @@ def shared_shift(
     chunk: int = 64,
     max_reference: int = 50_000,
     device: torch.device | None = None,
-    unlike: bool = False,
+    strong: bool = False,
 ) -> np.ndarray:
     """Mean of the m highest peaks of phase correlation with k pictures of like captions, float32 (N,), 0..1. High is
     suspicious.
@@ -38,7 +37,7 @@ def shared_shift(
     thumbnails_NHWC: uint8 (N, H, W, 3). caption_ND: unit vectors (`words.caption_vectors`). chunk: pictures compared at
     once. max_reference: above this many pairs, captions are sought among a random subset of this size. device: where
     they are compared; None is the CPU. Where fewer than m others exist, the mean is over those; a pair that is alone
-    scores 0. unlike: as in `patterns.shared_pattern`.
+    scores 0. strong: as in `patterns.shared_pattern`.
 
     Raises:
         ValueError: shapes do not fit; k, m, chunk or max_reference below 1.
@@ -56,18 +55,13 @@ def shared_shift(
     chosen_M = reference(count, max_reference)
     place_NK = torch.searchsorted(torch.from_numpy(chosen_M).to(index_NK.device), index_NK)
     parts = [chosen_M[start : start + chunk] for start in range(0, len(chosen_M), chunk)]
-    spectrum_M = torch.cat([torch.fft.rfft2(whiten(thumbnails_NHWC[part], unlike)).conj() for part in parts])
-    shown_MD = torch.cat([coarse(thumbnails_NHWC[part], device) for part in parts]) if unlike else None
+    spectrum_M = torch.cat([torch.fft.rfft2(whiten(thumbnails_NHWC[part], strong)).conj() for part in parts])
     for start in range(0, count, chunk):
         rows = slice(start, start + chunk)
-        own = torch.fft.rfft2(whiten(thumbnails_NHWC[rows], unlike))
+        own = torch.fft.rfft2(whiten(thumbnails_NHWC[rows], strong))
         product = torch.einsum("bchw,bkchw->bkhw", own, spectrum_M[place_NK[rows]])
         alike = torch.fft.irfft2(product, s=thumbnails_NHWC.shape[1:3])
-        there_BK = there_NK[rows]
-        if shown_MD is not None:
-            same_BK = torch.einsum("bd,bkd->bk", coarse(thumbnails_NHWC[rows], device), shown_MD[place_NK[rows]])
-            there_BK = there_BK & (same_BK <= ALIKE)
-        peak_BK = alike.flatten(2).amax(2).masked_fill(~there_BK, -torch.inf)
+        peak_BK = alike.flatten(2).amax(2).masked_fill(~there_NK[rows], -torch.inf)
         most_BM = peak_BK.topk(min(m, peak_BK.shape[1]), dim=1).values
         there_BM = most_BM > -torch.inf
         out_N[rows] = (most_BM.masked_fill(~there_BM, 0.0).sum(1) / there_BM.sum(1).clamp(min=1)).cpu().numpy()

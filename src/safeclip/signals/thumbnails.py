@@ -21,12 +21,6 @@ def thumbnails(images: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def coarse(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Tensor:
-    """What they show in 8 x 8, each colour less its mean: float32 (N, 192), unit length; zeros for flat ones."""
-    small = torch.nn.functional.adaptive_avg_pool2d(pixels(thumbnails_NHWC, device), 8).flatten(2)
-    return torch.nn.functional.normalize((small - small.mean(2, keepdim=True)).flatten(1), dim=1)
-
-
 def pixels(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Tensor:
     """float32 (N, 3, H, W) in 0..1, on the device; None is the CPU. Raises ValueError where they are not
     uint8 (N, H, W, 3)."""

@@ -21,6 +21,8 @@ from safeclip.signals.thumbnails import pixels
 
 _SAMPLE = 4096
 """Pictures, at most, that the usual amplitudes are taken from."""
+_STRONG = 1.5
+"""A pattern is strong from so many times the usual strength on."""
 _FLAT = 1e-3
 """Standard deviation, of levels in 0..1, below which a picture is flat."""
 
@@ -43,12 +45,12 @@ class Whitening:
         length_B = cls(mean, amplitude, 0.0)._even(sample).norm(dim=1)
         return cls(mean, amplitude, float(length_B[length_B > 0].median()) if length_B.any() else 1.0)
 
-    def __call__(self, thumbnails_BHWC: np.ndarray, weigh: bool = False) -> Tensor:
-        """Fine patterns, float32 (B, 3, H, W), of unit length; with `weigh`, those of less than the usual strength are
-        as much shorter."""
+    def __call__(self, thumbnails_BHWC: np.ndarray, strong: bool = False) -> Tensor:
+        """Fine patterns, float32 (B, 3, H, W), of unit length; with `strong`, those that are not stronger than usual
+        are as much shorter."""
         picture = pixels(thumbnails_BHWC, self.mean.device)
         even_BP = self._even(picture)
-        length_B1 = even_BP.norm(dim=1, keepdim=True).clamp(min=max(1e-12, self.strength if weigh else 0.0))
+        length_B1 = even_BP.norm(dim=1, keepdim=True).clamp(min=max(1e-12, _STRONG * self.strength if strong else 0.0))
         pattern: Tensor = even_BP / length_B1
         return pattern.view_as(picture)
 
