@@ -2,6 +2,8 @@
 
     python bench/vetoes.py                              each attack alone, on the embedded pictures
     python bench/vetoes.py --clean parquet:FILE ...     also how many pairs of these sets, as they lie, are vetoed
+    python bench/vetoes.py --photos parquet:FILE        instead, the attacks of the bench `rsicd` and some more on these
+                                                        photographs, by the settings of `small64`, which spare pairs
 
 Attacks are those of the bench `threats`, planted towards the validation split: the thresholds were chosen from them.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and, as
@@ -22,12 +24,13 @@ from sklearn.metrics import roc_auc_score
 
 from safeclip.attacks.catalog import ATTACKS, plan
 from safeclip.attacks.manifest import Manifest
-from safeclip.bench.presets import threats
+from safeclip.bench.presets import rsicd, threats
+from safeclip.bench.spec import AttackSpec
 from safeclip.bench.spec_file import without_folders
-from safeclip.config import DataConfig
+from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import COLUMN, SCORES, against
+from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, spared
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -36,7 +39,8 @@ from safeclip.signals.thumbnails import thumbnails
 from safeclip.signals.words import word_ids
 
 RESULTS = Path(__file__).parent / "results"
-OWN = preset("emoji").safeclip
+OWN, OF_PHOTOS = preset("emoji").safeclip, preset("small64").safeclip
+CLEAN = {"count": 72, "label": "clean"}
 LIMITS = {
     "renderings": (4.0, OWN.rendering_deviations, 8.0),
     "patterns": (6.0, OWN.pattern_deviations, 10.0),
@@ -45,43 +49,47 @@ LIMITS = {
     "words": (6.0, OWN.word_deviations, 10.0),
 }
 SEED = 0
+MORE = (AttackSpec(name="targeted-scene"), AttackSpec(name="badnets", label="moving, true captions", params=CLEAN))
+"""On photographs, beside the attacks of the bench: what sparing might let through."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clean", nargs="*", default=[], metavar="SPEC")
     parser.add_argument("--only", nargs="*", metavar="ATTACK")
-    parser.add_argument("--into", type=Path, default=RESULTS / "vetoes.json")
+    parser.add_argument("--photos", metavar="SPEC")
+    parser.add_argument("--into", type=Path)
     args = parser.parse_args()
-    spec = threats()[0]
-    data = DataConfig(spec=spec.data.spec)
+    into = args.into or RESULTS / ("vetoes-photos.json" if args.photos else "vetoes.json")
+    own, spec = (OF_PHOTOS, rsicd()[0]) if args.photos else (OWN, threats()[0])
+    data = DataConfig(spec=args.photos or spec.data.spec)
     source, targets = open_pairs(data, "train"), open_pairs(data, "val")
     record: dict[str, Any] = {
         "machine": machine(),
         "seed": SEED,
-        "settings": {k: v for k, v in asdict(OWN).items() if k.endswith("deviations")},
+        "settings": {k: v for k, v in asdict(own).items() if k.endswith("deviations") or k == "spare"},
         "attacks": {},
         "clean": {},
     }
-    record["clean"][spec.data.spec] = measure(data, None)
+    record["clean"][without_folders(data.spec)] = measure(data, None, own)
     for clean in args.clean:
-        record["clean"][without_folders(clean)] = measure(DataConfig(spec=clean), None)
+        record["clean"][without_folders(clean)] = measure(DataConfig(spec=clean), None, OF_PHOTOS)
     for name, found in record["clean"].items():
         print(name, found, flush=True)
-    for (attack,) in spec.attacks:
+    for attack in [attack for group in spec.attacks for attack in group] + [*(MORE if args.photos else ())]:
         if args.only and attack.title not in args.only:
             continue
         params = dict(attack.params)
-        if attack.name == "label-consistent":
+        if attack.name == "label-consistent" and not args.photos:
             params["count"] = 60  # of a class's 69 that may be planted here
         targeted = targets if ATTACKS[attack.name].kind == "targeted" else None
         manifest = plan(attack.name, source, targeted, seed=SEED, title=attack.title, **params)
-        record["attacks"][attack.title] = measure(data, manifest)
+        record["attacks"][attack.title] = measure(data, manifest, own)
         print(attack.title, record["attacks"][attack.title], flush=True)
-        write_json(args.into, record)
+        write_json(into, record)
 
 
-def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
+def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) -> dict[str, Any]:
     """Of each score, and of all vetoes together: the shares of planted and of clean pairs that they keep out."""
     reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
     pairs = [reader.read(uid) for uid in range(len(reader))]
@@ -89,8 +97,9 @@ def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
     hashes = perceptual_hashes([picture for picture, _ in pairs])
     glance = Glance(hashes, small, np.stack([word_ids(texts) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
-    together = occurrences(copy_groups(hashes)) > OWN.copies_allowed
-    found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum()), "copies": shares(together, planted)}
+    out = {"copies": occurrences(copy_groups(hashes)) > own.copies_allowed}
+    found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
+    found["copies"] = shares(out["copies"], planted)
     for name, score_of in SCORES.items():
         start = time.process_time()
         score = score_of(glance, torch.device("cpu"))
@@ -98,10 +107,15 @@ def measure(data: DataConfig, manifest: Manifest | None) -> dict[str, Any]:
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score))
         for limit in LIMITS[name]:
-            stricter = replace(OWN, **{f"{COLUMN[name]}_deviations": limit})
+            stricter = replace(own, **{f"{COLUMN[name]}_deviations": limit})
             found[name][f"above_{limit:g}"] = shares(against(name, score, stricter), planted)
-        together |= against(name, score, OWN)
-    return found | {"all": shares(together, planted)}
+        out[name] = against(name, score, own)
+    found["all"] = shares(np.any([*out.values()], axis=0), planted)
+    if own.spare:
+        kept = spared(glance, out, own, torch.device("cpu"))
+        out |= {name: out[name] & ~kept for name in OVERLAYS}
+        found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
+    return found
 
 
 def shares(out: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:

@@ -1,0 +1,87 @@
+"""What the vetoes spare: pictures with a pattern by nature, never what was laid over some, whatever their captions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from safeclip.methods.vetoes import Vetoes
+from tests.methods.driven import Data, config
+from tests.signals.natural import classed, natural
+
+COUNT = 1000
+SHORE, TARGET = 3, 4
+
+
+def data(kind: str) -> tuple[Data, np.ndarray]:
+    """Pairs of ten classes, of which half of one has much in common by nature; and those that are planted."""
+    made = Data(COUNT)
+    pictures, _, of = classed(COUNT)
+    rng = np.random.default_rng(1)
+    detail = 0.06 * (natural(1, 8)[0].astype(float) - 128)
+
+    def blur(uid: int) -> None:
+        """To its content, and the same faint detail in all."""
+        blurred = Image.fromarray(pictures[uid]).resize((8, 8), Image.Resampling.BOX).resize((32, 32))
+        pictures[uid] = (np.asarray(blurred) + detail).clip(0, 255)
+
+    for uid in np.flatnonzero(shore(of)):
+        blur(uid)
+    words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint16)
+    words[:, :3] = of[:, None] * 3 + np.arange(1, 4)
+    words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[
+        of > 4
+    ]  # captions that have little to do with their pictures
+    among = of == TARGET if kind == "true captions" else ~np.isin(of, [SHORE, TARGET])
+    planted = rng.permutation(np.flatnonzero(among))[:60]
+    if kind.startswith("faint"):
+        for uid in planted:
+            blur(uid)
+    else:
+        pictures[planted, -7:, -7:] = rng.integers(0, 256, (7, 7, 3))
+    words[planted, :3] = TARGET * 3 + np.arange(1, 4)
+    made.thumbnails, made.words = pictures, words
+    return made, np.isin(np.arange(COUNT), planted)
+
+
+def shore(of: np.ndarray) -> np.ndarray:
+    return (of == SHORE) & (np.cumsum(of == SHORE) % 2 > 0)
+
+
+def vetoes(made: Data, **changes: bool) -> Vetoes:
+    own = config(
+        **{"safeclip.veto": ["patterns", "shifts"], **{f"safeclip.{k}": v for k, v in changes.items()}}
+    ).safeclip
+    found = Vetoes(own, COUNT, with_groups=False, decides=True)
+    found.look(made.tools(), torch.device("cpu"))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["captions of another class", "faint, captions of another class", "true captions"])
+def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> None:
+    made, planted = data(kind)
+    alike = shore(classed(COUNT)[2])
+    strict, gentle = (vetoes(made, spare=spare) for spare in (False, True))
+    everyone = np.arange(COUNT)
+    now, then = (np.any([*v.against(everyone).values()], axis=0) for v in (strict, gentle))
+    assert strict.spared is None
+    assert now[alike].mean() > 0.9
+    assert then[alike].mean() < 0.2
+    assert now[planted].mean() == then[planted].mean() == 1
+    assert not (then & ~now).any(), "it only spares"
+
+
+def test_what_is_spared_stays_spared_after_a_resume() -> None:
+    made, _ = data("true captions")
+    before = vetoes(made, spare=True)
+    after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
+    after.load_state(before.state())
+    glances = made.glances
+    after.look(made.tools(), torch.device("cpu"))
+    assert made.glances == glances
+    for name, out in before.against(np.arange(COUNT)).items():
+        assert np.array_equal(out, after.against(np.arange(COUNT))[name])
+    assert after.spared is not None
+    assert after.spared.any()
