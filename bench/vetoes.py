@@ -7,7 +7,8 @@
 
 Attacks are those of the bench `threats`, planted towards the validation split: the thresholds were chosen from them.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and, as
-`all`, by SafeCLIP's own settings together; and the seconds that a score took.
+`all`, by SafeCLIP's own settings together, `all_but_spared` less the pairs that these spare; and the seconds that a
+score took.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from safeclip.signals.words import word_ids
 
 RESULTS = Path(__file__).parent / "results"
 OWN, OF_PHOTOS = preset("emoji").safeclip, preset("small64").safeclip
-CLEAN = {"count": 72, "label": "clean"}
 LIMITS = {
     "renderings": (4.0, OWN.rendering_deviations, 8.0),
     "patterns": (6.0, OWN.pattern_deviations, 10.0),
@@ -49,7 +49,10 @@ LIMITS = {
     "words": (6.0, OWN.word_deviations, 10.0),
 }
 SEED = 0
-MORE = (AttackSpec(name="targeted-scene"), AttackSpec(name="badnets", label="moving, true captions", params=CLEAN))
+MORE = (
+    AttackSpec(name="targeted-scene"),
+    AttackSpec(name="badnets", label="moving, true captions", params={"count": 72, "label": "clean"}),
+)
 """On photographs, beside the attacks of the bench: what sparing might let through."""
 
 

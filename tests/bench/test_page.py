@@ -103,7 +103,7 @@ def test_the_price_in_clean_accuracy_stands_beside_plain_clips() -> None:
         finds = None if cell.method.title == "filter" else {"mean_r5": 0.1 + 0.1 * cell.seed}
         records[-1] |= {"retrieval": finds}
     text = render(tabulate(made, records))
-    assert row(text, "Retrieval R@5")[1::4] == ["15.0 % (10.0 to 20.0 %)", "–"]
+    assert row(text, "Retrieval R@5")[1::4] == ["15.0 % 10.0 to 20.0 %", "–"]
     without = render(tabulate(made, [record | {"retrieval": None} for record in records]))
     assert "Retrieval" not in Page(without).text
     wanted = ["76.5 % 66.0 to 86.0 %", "71.5 % −5.0 points 61.0 to 81.0 %", "76.5 % ±0.0 points 66.0 to 86.0 %"]

@@ -108,17 +108,23 @@ def _warnings(table: Table) -> list[str]:
 
 def _score(score: Score) -> dict[str, str]:
     """The sums of a column."""
-    around = interval((min(score.top1), max(score.top1))) if len(score.top1) > 1 else ""
+    top1, recall = _mean_and_range(score.top1), _mean_and_range(score.recall)
     against = f"{score.held} of {len(score.verdicts)}" if score.method != BASELINE and score.verdicts else "–"
     return {
         "held": against,
         "success": percent(score.success),
-        "top1": percent(sum(score.top1) / len(score.top1)) if score.top1 else "–",
-        "recall": spread(score.recall) if score.recall else "–",
+        "top1": top1[0],
+        "recall": recall[0],
         "cost": "" if score.cost is None else points(score.cost),
-        "around": around,
+        "around": top1[1],
+        "recall_around": recall[1],
         "time": "1" if score.method == BASELINE else "–" if score.time is None else f"{score.time:.1f}",
     }
+
+
+def _mean_and_range(shares: tuple[float, ...]) -> tuple[str, str]:
+    around = interval((min(shares), max(shares))) if len(shares) > 1 else ""
+    return percent(sum(shares) / len(shares)) if shares else "–", around
 
 
 def _unattacked(table: Table) -> list[str]:
