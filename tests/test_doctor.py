@@ -28,6 +28,9 @@ def test_it_says_what_the_data_holds(table, capsys):
     assert "80 pairs, no classes" in said
     assert "looked at 80: 0 cannot be used" in said
     assert "'picture number 0'" in said
+    named = ["--set", "data.class_names=[picture, number]"]
+    assert main(["doctor", "--data", str(table), *COLUMNS, *named]) == 0
+    assert "80 pairs, 2 classes" in capsys.readouterr().out
     assert "nothing found that would stop a run" in said
 
 

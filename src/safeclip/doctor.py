@@ -12,7 +12,7 @@ from safeclip.config import DataConfig
 from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_classed, open_pairs
 from safeclip.model import precision
 from safeclip.model.build import architectures
 from safeclip.model.threads import set_threads, usable_cores
@@ -90,7 +90,7 @@ def _look_through(data: DataConfig) -> dict[str, Any]:
         example = example or texts[0][:60]
     return {
         "pairs": len(source),
-        "classes": len(source.class_names),
+        "classes": len(open_classed(data).class_names if data.class_names else source.class_names),
         "looked_at": len(uids),
         "bad": len(reasons),
         "reasons": reasons,
