@@ -113,7 +113,7 @@ def test_a_job_that_gives_up_is_told(tmp_path: Path) -> None:
 def test_a_bench_that_is_told_to_end_takes_its_jobs_with_it(tmp_path: Path) -> None:
     """Orphans would go on for hours, and hold the claims."""
     write_text(tmp_path / "tiny.yaml", SPEC)
-    command_line = [sys.executable, "-m", "safeclip.cli", "bench", "--spec", str(tmp_path / "tiny.yaml")]
+    command_line = [sys.executable, "-m", "safeclip", "bench", "--spec", str(tmp_path / "tiny.yaml")]
     bench = subprocess.Popen([*command_line, "--out", str(tmp_path / "out"), "--jobs", "2"], stderr=subprocess.PIPE)
     claims = tmp_path / "out" / "claims"
     for _ in range(600):
