@@ -6,7 +6,7 @@ they have patterns in common by nature, and other beaches look like them. What w
 
 An accused pair is vouched for where c_i is above the usual s of pairs not accused, and s_i not far below it.
 What must stay true: no accused pair has a vote, so that planted ones cannot vouch for each other; a pair is judged with
-those that are accused beside it, for one picture in three fits any caption by chance. It cannot tell a true caption's
+those that are accused beside it, for many a picture fits a caption by chance. It cannot tell a true caption's
 picture with a trigger from one without: whoever asks must know that the pattern is no trigger.
 """
 
