@@ -64,6 +64,7 @@ def test_results_of_other_benches_beside_it_lend_the_runs_in_common(tmp_path: Pa
     one, other = spec(name="one"), spec(name="other", seeds=[0, 1])
     lender = Records(tmp_path / "records", tmp_path / "bench-one.json")
     lender.publish(one, [record(cell, {"targeted": (1, 2), "badnets": (1, 58)}) for cell in grid(one)])
+    (tmp_path / "bench-of-another-kind.json").write_text("[1, 2")
     borrower = Records(tmp_path / "none", tmp_path / "bench-other.json")
     found = {cell.seed: borrower.of(cell) for cell in grid(other)}
     assert found[0] is not None

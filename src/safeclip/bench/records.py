@@ -10,6 +10,7 @@ each bench, attack group, method and seed, the newest, so that a changed spec re
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,10 @@ class Records:
         self.published: list[Record] = []
         beside = results.parent.glob("bench-*.json") if results is not None else ()
         others = sorted(file for file in beside if file != results)
-        self.lent: list[Record] = [record for file in others for record in _read_results(file)[1]]
+        self.lent: list[Record] = []
+        for file in others:
+            with contextlib.suppress(InputError):  # nobody named it, so it may be anything
+                self.lent += _read_results(file)[1]
         self.read()
 
     def read(self) -> None:
