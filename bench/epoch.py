@@ -1,4 +1,5 @@
-"""An epoch of plain CLIP against a defended epoch of SafeCLIP, end to end: from JPEG shards to the checkpoint.
+"""An epoch of plain CLIP against a defended epoch of SafeCLIP, end to end: from JPEG shards to the checkpoint; risky
+pairs in two views, and in one.
 
     python bench/epoch.py              on a CPU, the emoji towers on small pictures, without workers
     python bench/epoch.py --gpu        RN50 on pictures of 500 x 375 px, a worker a core, compiled; about 8 minutes
@@ -30,13 +31,15 @@ from interleaved import device_of, keep, seconds_of
 from made_shards import make_shards
 from step import inputs_of, ours
 
-from safeclip.config import DataConfig, ModelConfig, RunConfig
+from safeclip.config import DataConfig, ModelConfig, RunConfig, override
 from safeclip.model.build import build
 from safeclip.model.precision import resolve
 from safeclip.presets import preset
 from safeclip.train.loop import train
 
 WARM, DEFENDED = 1, 3
+PLAIN, TWO_VIEWS, ONE_VIEW = "clip", "safeclip", "safeclip, risky pairs in one view"
+RUNS = {PLAIN: {"method": "clip"}, TWO_VIEWS: {}, ONE_VIEW: {"safeclip.risky_views": 1}}
 
 
 def main() -> None:
@@ -48,14 +51,14 @@ def main() -> None:
     args = parser.parse_args()
     device, rounds = device_of(args.gpu), args.rounds or (1 if args.gpu else 2)
     pairs, size = args.pairs or (30_720 if args.gpu else 768), (500, 375) if args.gpu else (80, 60)
-    epochs: dict[str, list[dict[str, Any]]] = {"clip": [], "safeclip": []}
+    epochs: dict[str, list[dict[str, Any]]] = {name: [] for name in RUNS}
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(make_shards(Path(folder) / "shards", pairs, size, args.seed), args.gpu, args.seed)
         for i in range(rounds):
-            for method in ("clip", "safeclip") if i % 2 == 0 else ("safeclip", "clip"):
+            for name in list(RUNS) if i % 2 == 0 else reversed(RUNS):
                 with clock(device):
-                    run = train(replace(config, method=method), Path(folder) / f"{method}-{i}", quiet=True)
-                epochs[method] += [line for line in run.log() if line["event"] == "epoch"]
+                    run = train(override(config, RUNS[name]), Path(folder) / f"{name}-{i}", quiet=True)
+                epochs[name] += [line for line in run.log() if line["event"] == "epoch"]
     result = figures(epochs)
     if args.gpu:
         result |= against_synthetic(result, config, device, args.seed)
@@ -90,18 +93,25 @@ def clock(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def figures(epochs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    plain = statistics.median(line["seconds"] for line in epochs["clip"] if line["epoch"] > WARM)
-    defended = [line for line in epochs["safeclip"] if line["phase"] == "defend"]
     first = 2 * WARM + 1
-    later = statistics.median(line["seconds"] for line in defended if line["epoch"] > first)
-    hashing = statistics.median(line["seconds"] for line in defended if line["epoch"] == first)
-    of_warmup = statistics.median(line["seconds"] for line in epochs["safeclip"] if line["phase"] == "warmup")
-    pairs = defended[0]["pairs"]
+
+    def seconds(run: str, phase: str, among: Callable[[int], bool]) -> float:
+        return statistics.median(
+            line["seconds"] for line in epochs[run] if line["phase"] == phase and among(line["epoch"])
+        )
+
+    plain = seconds(PLAIN, "clip", lambda epoch: epoch > WARM)
+    later, one_view = (seconds(run, "defend", lambda epoch: epoch > first) for run in (TWO_VIEWS, ONE_VIEW))
+    looking = seconds(TWO_VIEWS, "defend", lambda epoch: epoch == first)
+    of_warmup = seconds(TWO_VIEWS, "warmup", lambda epoch: True)
+    pairs = epochs[PLAIN][0]["pairs"]
     return {
         "pairs_per_second_plain": pairs / plain,
         "pairs_per_second_defended": pairs / later,
+        "pairs_per_second_one_view": pairs / one_view,
         "defended_over_plain": later / plain,
-        "first_defended_over_plain": hashing / plain,
+        "one_view_over_plain": one_view / plain,
+        "first_defended_over_plain": looking / plain,
         "warmup_over_plain": of_warmup / plain,
         "epochs": {
             method: [{key: line.get(key) for key in ("epoch", "phase", "seconds", "activations_mib")} for line in lines]

@@ -1,7 +1,7 @@
 """What an epoch costs beside its steps, from 10 thousand to 1 million pairs: plan, split, copies, neighbours, keeping
 running scores.
 
-    python bench/scale.py              on a CPU, neighbours told from 10,000 of the pairs; about a minute of processor time
+    python bench/scale.py              on a CPU, neighbours told from 10,000 of the pairs; about a minute
     python bench/scale.py --gpu        all neighbours, on the GPU; about 4 minutes
 
 Scores, embeddings and hashes are drawn; the code is that of the method. Prints, and writes to bench/results/scale.json:

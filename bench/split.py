@@ -31,6 +31,7 @@ import numpy as np
 
 from safeclip.run import machine, write_json
 from safeclip.split import first_share, fit_histogram, histogram, pack, parts, risk_of, safest
+from safeclip.split.in_parts import cores
 
 RESULTS = Path(__file__).parent / "results"
 COMPONENTS = ((0.08, 0.06, 0.35), (0.32, 0.12, 0.65))
@@ -55,8 +56,9 @@ def main() -> None:
         found = {name: measured(some) for name, some in forms.items()}
     record = {
         "machine": machine(),
+        "threads": cores(),
+        "settings": {"seed": args.seed},
         "pairs": args.pairs,
-        "seed": args.seed,
         "components": COMPONENTS,
         "target": TARGET,
         "load_before": os.getloadavg()[0],

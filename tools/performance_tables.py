@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, from what bench/step.py, feed.py, epoch.py and scale.py wrote.
+"""The tables of docs/performance.md, from what bench/step.py, feed.py, epoch.py, scale.py and split.py wrote.
 
     python tools/performance_tables.py       writes them between the markers
 
@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
-NAMES = ("step", "feed", "epoch", "scale")
+NAMES = ("step", "feed", "epoch", "scale", "split")
 KINDS = ("", "-gpu")
 
 
@@ -43,7 +43,7 @@ def table(folder: Path, name: str) -> str:
         if file.is_file():
             found = json.loads(file.read_text("utf-8"))
             parts.append(f"{MAKERS[name](found)}\n\n{_below(found, file.name)}")
-        elif kind:
+        elif kind and name != "split":  # which needs none
             parts.append(f"On a GPU: not measured yet; `python bench/{name}.py --gpu` does.")
     return "\n\n".join(parts)
 
@@ -84,6 +84,11 @@ def epoch(found: dict[str, Any]) -> str:
         ["unimodal warm-up", "", f"{found['warmup_over_plain']:.2f}"],
         ["first defended", "", f"{found['first_defended_over_plain']:.2f}"],
         ["later defended", f"{found['pairs_per_second_defended']:,.0f}", f"{found['defended_over_plain']:.2f}"],
+        [
+            "the same, risky pairs in one view",
+            f"{found['pairs_per_second_one_view']:,.0f}",
+            f"{found['one_view_over_plain']:.2f}",
+        ],
     ]
     made = _markdown(["epoch", "pairs/s", "costs plain epochs"], rows)
     if "of_synthetic" in found:
@@ -98,7 +103,22 @@ def scale(found: dict[str, Any]) -> str:
     return _markdown(["pairs: microseconds a pair", *growth], rows)
 
 
-MAKERS = {"step": step, "feed": feed, "epoch": epoch, "scale": scale}
+def split(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{about['seconds']:.1f} s",
+            f"{about['cpu_seconds']:.1f} s",
+            f"{about['peak_bytes'] / 1e9:.1f} GB",
+            f"{about['own_bytes'] / 1e9:.1f} GB",
+        ]
+        for name, about in found["forms"].items()
+    ]
+    head = [f"{found['pairs']:,} pairs", "clock", "processor", "peak of memory", "without the mapped scores"]
+    return _markdown(head, rows)
+
+
+MAKERS = {"step": step, "feed": feed, "epoch": epoch, "scale": scale, "split": split}
 
 
 def _most(shares: dict[str, float]) -> list[tuple[str, float]]:

@@ -72,6 +72,7 @@ def test_the_feed_bench(bench: Any) -> None:
 def test_the_epoch_bench(bench: Any) -> None:
     found = bench("epoch", "--pairs", "256", "--rounds", "1")
     assert found["defended_over_plain"] > 0
+    assert found["one_view_over_plain"] > 0
     assert [line["phase"] for line in found["epochs"]["safeclip"]] == ["warmup", "align", "defend", "defend", "defend"]
 
 

@@ -18,6 +18,7 @@ from safeclip.methods.base import Method, State
 from safeclip.split import first_share, fit_mixture, share_at
 from tests.methods.driven import Data, config, drive
 from tests.reference import share as slow_share
+from tests.reference.losses import unimodal_loss as slow_loss
 from tests.reference.neighbours import neighbour_agreement
 from tests.train import toy
 from tests.train.test_step import PAIRS, stepper
@@ -67,6 +68,36 @@ def test_no_gradient_flows_through_view_1(full: bool) -> None:
     assert text[0].grad is None
     assert image[1].grad.abs().sum() > 0
     assert method.objectives["unimodal"].grads == (False, True)
+
+
+def test_with_one_view_a_risky_pair_looks_for_its_own_neighbour_in_the_pool() -> None:
+    method, _ = method_for(Data(PAIRS_N), **{"safeclip.pool_size": 10, "safeclip.risky_views": 1})
+    for seed, pool in enumerate(method.pools.values()):
+        pool.enqueue(torch.randn(10, 8, generator=torch.Generator().manual_seed(seed)))
+    (image,), (text,) = embeddings(1, 1), embeddings(1, 2)
+    loss = method.loss("one_view", [image], [text], torch.tensor(12.0))
+    slow = []
+    for z, pool in zip((image, text), method.pools.values(), strict=True):
+        view, ring = z.detach().numpy(), pool.ring.numpy()
+        slow.append(slow_loss(view, np.stack([max(ring, key=lambda past, row=row: row @ past) for row in view]), 12.0))
+    assert loss.item() == pytest.approx(sum(slow) / 2, rel=1e-5)
+    loss.backward()
+    assert image.grad.abs().sum() > 0
+    before = method.pools["image"].ring.clone()
+    method.observe("one_view", np.arange(7), [image], [text])
+    assert not torch.equal(method.pools["image"].ring, before), "risky pairs fill the pools, as with two views"
+
+
+def test_with_one_view_the_warm_up_has_two_and_each_risky_pair_one() -> None:
+    data = Data(PAIRS_N)
+    method, cfg = method_for(data, **{"safeclip.risky_views": 1})
+    for number, epoch in enumerate(drive(method, cfg, data), 1):
+        named = {batch.objective for batch in epoch.batches}
+        assert named == ({"unimodal"} if number == 1 else {"clip"} if number == 2 else {"clip", "one_view"})
+        views = {len(method.objectives[name].grads) for name in named}
+        assert views == ({2} if number == 1 else {1})
+        planned = Counter(uid for batch in epoch.batches for uid in batch.uids.tolist())
+        assert planned == Counter(range(PAIRS_N)), "every pair once"
 
 
 @pytest.mark.parametrize("scoring", ["fresh", "running"])

@@ -67,6 +67,9 @@ class SafeclipConfig:
     """A clean pass before each split, or the cosines that the training steps compute anyway."""
     order: Literal["mixed", "sequential"] = "mixed"
     """Safe and risky batches interleaved, or first all risky ones, as in the paper."""
+    risky_views: Literal[1, 2] = 2
+    """Views of a risky pair in a defended epoch. The paper: 2. With 1, a view's own neighbour in the pool stands in for
+    the other view, and a risky step costs no more than a plain one."""
 
     def __post_init__(self) -> None:
         check(self.warmup_epochs >= 0, "safeclip.warmup_epochs", self.warmup_epochs, "give 0 or more")
@@ -112,6 +115,7 @@ class SafeclipConfig:
         check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")
         check(self.scoring in ("fresh", "running"), "safeclip.scoring", self.scoring, "give fresh or running")
+        check(self.risky_views in (1, 2), "safeclip.risky_views", self.risky_views, "give 1 or 2")
         check(self.order in ("mixed", "sequential"), "safeclip.order", self.order, "give mixed or sequential")
 
 

@@ -3,7 +3,7 @@ side on its own loss.
 
     epochs 1..W         unimodal loss, all pairs
     epochs W+1..W+A     CLIP loss, all pairs, low constant rate
-    epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss
+    epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss, of two views or of one
 
 What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and every usable pair is planned
 exactly once an epoch.
@@ -42,9 +42,12 @@ class SafeClip:
         self.before = own.warmup_epochs + own.align_epochs
         size = own.pool_size if own.pool_size is not None else round(own.pool_share * pairs)
         self.pools = {"image": Pool(size, dim), "text": Pool(size, dim)}
-        two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
+        one, two = (Recipe(views, augment=True, eda=config.views.text == "eda") for views in (1, 2))
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
-        self.objectives = {"unimodal": Objective(two_views, grads=(False, True)), "clip": clip_objective(config)}
+        self.objectives = {"unimodal": Objective(two, grads=(False, True)), "clip": clip_objective(config)}
+        self.risky = "unimodal" if own.risky_views == 2 else "one_view"
+        if self.risky == "one_view":
+            self.objectives["one_view"] = Objective(one, grads=(True,))
         self.safe = np.zeros(pairs, bool)
         self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}), decides=decides)
         self.share_first: float | None = None
@@ -72,9 +75,9 @@ class SafeClip:
             rate = own.align_rate or own.align_travel / (own.align_epochs * steps)
             schedule = Schedule(min(rate, optim.rate), own.align_epochs * steps, constant=True)
             return Epoch("align", plan(config.seed, epoch, {"clip": uids}, optim.batch_size), {"clip": schedule})
-        sides = {"unimodal": np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
+        sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
         schedules = {
-            "unimodal": Schedule(unimodal_rate, self.steps["unimodal"]),
+            self.risky: Schedule(unimodal_rate, self.steps[self.risky]),
             "clip": Schedule(optim.rate, self.steps["clip"]),
         }
         return Epoch("defend", plan(config.seed, epoch, sides, optim.batch_size, own.order), schedules)
@@ -84,12 +87,12 @@ class SafeClip:
     ) -> Tensor:
         if objective == "clip":
             return clip_objective_loss(image, text, scale, rows)
-        of_image = unimodal_loss(image[1], self.pools["image"].nearest(image[0]), scale, rows)
-        of_text = unimodal_loss(text[1], self.pools["text"].nearest(text[0]), scale, rows)
+        of_image = unimodal_loss(image[-1], self.pools["image"].nearest(image[0]), scale, rows)
+        of_text = unimodal_loss(text[-1], self.pools["text"].nearest(text[0]), scale, rows)
         return (of_image + of_text) / 2
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        if objective == "unimodal":
+        if objective != "clip":
             self.pools["image"].enqueue(image[0])
             self.pools["text"].enqueue(text[0])
         if self.running is not None:
@@ -150,11 +153,11 @@ class SafeClip:
 
     def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:
         """Steps of each objective over all defended epochs, growth, cap and veto counted."""
-        steps = {"clip": 0, "unimodal": 0}
+        steps = {"clip": 0, self.risky: 0}
         for t in range(self.config.epochs - self.before):
             safe = min(round(share_at(t, first, self.own.growth, self.own.share_cap) * pairs), allowed)
             steps["clip"] += count_steps(safe, self.config.optim.batch_size)
-            steps["unimodal"] += count_steps(pairs - safe, self.config.optim.batch_size)
+            steps[self.risky] += count_steps(pairs - safe, self.config.optim.batch_size)
         return steps
 
     def state_dict(self) -> State:

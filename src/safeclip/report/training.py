@@ -21,6 +21,11 @@ _OBJECTIVES = {
         "Contrastive loss within each modality: two views of one picture, two of one caption, each against its nearest "
         "neighbour in a pool of past ones.",
     ),
+    "one_view": (
+        "Unimodal loss of one view",
+        "Contrastive loss within each modality: a picture, and a caption, each against its nearest neighbour in a pool "
+        "of past ones.",
+    ),
     "match": (
         "Matching loss",
         "The CLIP loss of RoCLIP's matching epochs: each picture against the nearest caption of the pool.",

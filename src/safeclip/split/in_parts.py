@@ -29,13 +29,18 @@ def parts(length: int, size: int = PART, start: int = 0) -> Iterator[slice]:
         yield slice(first, min(first + size, length))
 
 
+def cores() -> int:
+    """How many of this machine's cores a pass over a long array takes."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(there, MOST_CORES))
+
+
 def on_cores(work: Callable[[Iterator[slice]], T], length: int) -> list[T]:
     """`work` on the parts of each core's share of 0..length, in threads (numpy lets them run side by side)."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = max(1, min(there, MOST_CORES, length // PART))
-    edges = [length * core // cores for core in range(cores + 1)]
-    shares = [parts(edges[core + 1], start=edges[core]) for core in range(cores)]
-    if cores == 1:
+    count = max(1, min(cores(), length // PART))
+    edges = [length * core // count for core in range(count + 1)]
+    shares = [parts(edges[core + 1], start=edges[core]) for core in range(count)]
+    if count == 1:
         return [work(shares[0])]
-    with ThreadPoolExecutor(cores) as threads:
+    with ThreadPoolExecutor(count) as threads:
         return list(threads.map(work, shares))
