@@ -1,0 +1,70 @@
+"""What each attack's own test gives on models that never saw a planted pair: the floor that no defence can be held to
+undercut. A trigger hides a picture, or makes it look like something else, also where nothing was planted for it.
+
+    python bench/unplanted.py --out runs/unplanted            the attacks and the data of the bench `threats`, 3 seeds
+    python bench/unplanted.py --out DIR --only wanet-pixel ...
+
+Plain CLIP and SafeCLIP are trained on the data as it lies, and asked for every attack, on the test split, with the
+manifest that the bench plants. Prints, and writes to bench/results/unplanted.json: attack success, n and base rate,
+clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safeclip.bench.grid import Cell, grid
+from safeclip.bench.measure import plant
+from safeclip.bench.presets import threats
+from safeclip.bench.spec_file import without_folders
+from safeclip.evaluate.run import evaluate_run
+from safeclip.run import RunDir, machine, write_json
+from safeclip.train.loop import train
+
+RESULTS = Path(__file__).parent / "results"
+METHODS = ("clip", "safeclip")
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", metavar="ATTACK")
+    args = parser.parse_args()
+    spec = threats()[0]
+    chosen = tuple(
+        group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
+    )
+    methods = tuple(method for method in spec.methods if method.title in METHODS)
+    cells = grid(replace(spec, attacks=chosen, methods=methods, seeds=SEEDS))
+    runs: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        name = f"{cell.method.title}-{cell.seed}"
+        folder = args.out / name
+        if name not in runs:
+            runs[name] = trained(cell, folder)
+        metrics = evaluate_run(folder, split=cell.config.data.eval_split, manifest=plant(cell, args.out), out=args.out)
+        runs[name] |= {"top1": metrics["zero_shot"]["top1"], "recall": metrics["retrieval"]}
+        for found in metrics["attack"]:
+            kept = {key: found[key] for key in ("k", "n", "ci95", "base_rate", "true_class_rate")}
+            runs[name]["attacks"][found["name"]] = kept
+            print(f"{name}, {found['name']}: {found['k']} of {found['n']}, base {found['base_rate']}", flush=True)
+        record = {"machine": machine(), "data": without_folders(spec.data.spec), "split": spec.data.eval_split}
+        write_json(RESULTS / "unplanted.json", record | {"set": spec.set, "runs": [*runs.values()]})
+
+
+def trained(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train the cell's method without the cell's attack, unless that was done."""
+    run = RunDir(folder)
+    if not (run.config_file.is_file() and any(line["event"] == "end" for line in run.log())):
+        shutil.rmtree(folder, ignore_errors=True)
+        train(cell.config, folder)
+    return {"method": cell.method.title, "seed": cell.seed, "epochs": cell.config.epochs, "attacks": {}}
+
+
+if __name__ == "__main__":
+    main()
