@@ -36,6 +36,7 @@ from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
 from safeclip.signals.glance import Glance
+from safeclip.signals.texture import textures
 from safeclip.signals.thumbnails import thumbnails
 from safeclip.signals.words import word_ids
 
@@ -98,7 +99,8 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     pairs = [reader.read(uid) for uid in range(len(reader))]
     small = thumbnails([picture for picture, _ in pairs])
     hashes = perceptual_hashes([picture for picture, _ in pairs])
-    glance = Glance(hashes, small, np.stack([word_ids(texts) for _, texts in pairs]))
+    fine = textures([picture for picture, _ in pairs])
+    glance = Glance(hashes, small, fine, np.stack([word_ids(texts) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
     out = {"copies": occurrences(copy_groups(hashes)) > own.copies_allowed}
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from safeclip.config import RunConfig, override
 from safeclip.methods.base import Embeddings, Epoch, Method, Tools
 from safeclip.signals.glance import Glance
+from safeclip.signals.texture import textures
 
 
 def config(**changes: Any) -> RunConfig:
@@ -62,7 +63,7 @@ class Data:
 
     def _glance(self, uids: np.ndarray) -> Glance:
         self.glances += 1
-        return Glance(self.hashes[uids], self.thumbnails[uids], self.words[uids])
+        return Glance(self.hashes[uids], self.thumbnails[uids], textures(self.thumbnails[uids]), self.words[uids])
 
     def _restart(self) -> None:
         self.restarts += 1

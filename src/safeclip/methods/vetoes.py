@@ -35,7 +35,7 @@ SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
     "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device),
     "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
-    "texture": lambda glance, device: textured(glance.thumbnails, glance.captions, device=device),
+    "texture": lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
     "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
 }
 """By veto, reckoned on the device: float32 (N,), high where it is suspicious."""

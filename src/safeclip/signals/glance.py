@@ -1,4 +1,5 @@
-"""What the signals that need no model look at: of each pair a hash, a small picture, and the words of its captions."""
+"""What the signals that need no model look at: of each pair a hash, a small picture, its texture, and the words
+of its captions."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ from safeclip.signals.words import caption_vectors
 @dataclass(frozen=True)
 class Glance:
     """hashes: uint64 (N,) (`copies.perceptual_hashes`). thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`).
-    words: uint16 (N, W) (`words.word_ids`). All are 0 for pairs that could not be read."""
+    textures: float32 (N, TEXTURE) (`texture.textures`). words: uint16 (N, W) (`words.word_ids`). All are 0 for pairs
+    that could not be read."""
 
     hashes: np.ndarray
     thumbnails: np.ndarray
+    textures: np.ndarray
     words: np.ndarray
 
     @cached_property

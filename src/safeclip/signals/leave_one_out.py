@@ -21,15 +21,15 @@ from torch import Tensor
 from safeclip.signals.nearest import reference
 
 Features = Callable[[np.ndarray], Tensor]
-"""Of thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone. All that follows is reckoned
-on the device that they lie on."""
+"""Of what is given of pictures, as thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone.
+All that follows is reckoned on the device that they lie on."""
 Targets = Callable[[np.ndarray], Tensor]
 """Of rows int64 (B,): what is to be foretold of them, (B, D)."""
 
 
 @torch.no_grad()
 def predictions(
-    thumbnails_NHWC: np.ndarray,
+    given_N: np.ndarray,
     targets: Targets,
     features: Features,
     penalty: float = 0.1,
@@ -39,14 +39,15 @@ def predictions(
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """Chunk by chunk: rows int64 (B,), their targets and the predictions of these, float64 (B, D).
 
-    features: put to mean 0 and deviation 1 here, those that never vary to 0. penalty: lambda. chunk: pictures looked at
-    together. max_reference: above this many pairs, a random subset of this size is fitted to, the same in every call.
-    voters_N: bool, the only pairs that are fitted to; None: all.
+    given_N: what `features` are made of, a row a picture. features: put to mean 0 and deviation 1 here, those that
+    never vary to 0. penalty: lambda. chunk: pictures looked at together. max_reference: above this many pairs, a random
+    subset of this size is fitted to, the same in every call. voters_N: bool, the only pairs that are fitted to; None:
+    all.
 
     Raises:
         ValueError: no pairs, or penalty, chunk or max_reference not positive.
     """
-    count = len(thumbnails_NHWC)
+    count = len(given_N)
     if penalty <= 0 or min(count, chunk, max_reference) < 1:
         raise ValueError(
             f"leave_one_out: {count} pairs, penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}"
@@ -54,12 +55,12 @@ def predictions(
     fitted_M = reference(count, max_reference)
     if voters_N is not None:
         fitted_M = fitted_M[voters_N[fitted_M]]
-    mean, scale, inverse, weights = _fit(thumbnails_NHWC, targets, features, penalty, chunk, fitted_M)
+    mean, scale, inverse, weights = _fit(given_N, targets, features, penalty, chunk, fitted_M)
     own_N = torch.zeros(count, dtype=torch.bool)
     own_N[torch.from_numpy(fitted_M)] = True
     for start in range(0, count, chunk):
         rows = np.arange(start, min(start + chunk, count))
-        z_BF = (features(thumbnails_NHWC[rows]).double() - mean) * scale
+        z_BF = (features(given_N[rows]).double() - mean) * scale
         y_BD = targets(rows).to(z_BF.device).double()
         leverage_B1 = ((z_BF @ inverse) * z_BF).sum(1, keepdim=True)
         leverage_B1 = leverage_B1 * own_N[rows, None].to(z_BF.device)  # those not fitted to had no vote to take back
@@ -67,31 +68,31 @@ def predictions(
 
 
 def foretold(
-    thumbnails_NHWC: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: Any
+    given_N: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: Any
 ) -> np.ndarray:
     """<y_i, p_i>, float32 (N,), about -1..1. High: the features say what the caption says.
 
     caption_ND: unit vectors. settings: `chunk`, `max_reference` and `voters_N` of `predictions`. Raises ValueError as
     it does, and where there are not as many captions as pictures.
     """
-    if len(thumbnails_NHWC) != len(caption_ND):
-        raise ValueError(f"leave_one_out: {len(thumbnails_NHWC)} pictures and {len(caption_ND)} captions; give as many")
+    if len(given_N) != len(caption_ND):
+        raise ValueError(f"leave_one_out: {len(given_N)} pictures and {len(caption_ND)} captions; give as many")
     out_N = np.zeros(len(caption_ND), np.float32)
     captions: Targets = lambda rows: caption_ND[torch.from_numpy(rows)]  # noqa: E731
-    for rows, y_BD, p_BD in predictions(thumbnails_NHWC, captions, features, penalty, **settings):
+    for rows, y_BD, p_BD in predictions(given_N, captions, features, penalty, **settings):
         out_N[rows] = (y_BD * p_BD).sum(1).float().cpu().numpy()
     return out_N
 
 
 def _fit(
-    thumbnails_NHWC: np.ndarray, targets: Targets, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
+    given_N: np.ndarray, targets: Targets, features: Features, penalty: float, chunk: int, rows_M: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean (F,) and 1 / deviation (F,) of the features, (Z'Z + lambda M I)^-1 (F, F), and the weights (F, D)."""
     nothing = torch.zeros((), dtype=torch.float64)
     total, square, cross, captions = nothing, nothing, nothing, nothing
     for start in range(0, len(rows_M), chunk):
         some = rows_M[start : start + chunk]
-        f_BF = features(thumbnails_NHWC[some]).double()
+        f_BF = features(given_N[some]).double()
         y_BD = targets(some).to(f_BF.device).double()
         total, square, cross = total + f_BF.sum(0), square + f_BF.T @ f_BF, cross + f_BF.T @ y_BD
         captions = captions + y_BD.sum(0)

@@ -17,8 +17,13 @@ def thumbnails(images: Sequence[np.ndarray]) -> np.ndarray:
     """Each picture averaged down to SIDE x SIDE, uint8 (N, SIDE, SIDE, 3). images: uint8 RGB (H, W, 3) of any size."""
     out = np.empty((len(images), SIDE, SIDE, 3), np.uint8)
     for i, image in enumerate(images):
-        out[i] = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
+        out[i] = squared(image, SIDE)
     return out
+
+
+def squared(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture averaged to side x side, uint8 (side, side, 3). image: uint8 RGB (H, W, 3)."""
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
 
 
 def pixels(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Tensor:

@@ -19,6 +19,7 @@ from safeclip.methods.base import Embeddings, State
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.glance import Glance
+from safeclip.signals.texture import TEXTURE, textures
 from safeclip.signals.thumbnails import SIDE, thumbnails
 from safeclip.signals.words import WIDTH, word_ids
 from safeclip.train import distributed
@@ -72,9 +73,10 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
 
 
 def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
-    """Hashes, small pictures and words of these pairs; 0 where a pair cannot be read."""
+    """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read."""
     hashes = np.zeros(len(uids), np.uint64)
     small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
+    fine = np.zeros((len(uids), TEXTURE), np.float32)
     words = np.zeros((len(uids), WIDTH), np.uint16)
     mine = distributed.share(np.arange(len(uids)))
     for start in range(0, len(mine), _HASH_AT_ONCE):
@@ -83,11 +85,12 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
         rows = rows[np.isin(uids[rows], kept)]
         hashes[rows] = perceptual_hashes(pictures)
         small[rows] = thumbnails(pictures)
+        fine[rows] = textures(pictures)
         words[rows] = [word_ids(some) for some in captions] if kept else 0
-    for part in (hashes.view(np.int64), small, words.view(np.uint8)):
+    for part in (hashes.view(np.int64), small, fine, words.view(np.uint8)):
         distributed.add_up(torch.from_numpy(part))
     bad.add(distributed.joined(list(bad.reasons.items())))
-    return Glance(hashes, small, words)
+    return Glance(hashes, small, fine, words)
 
 
 def decide(ask: Callable[[], State]) -> State:
