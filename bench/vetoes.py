@@ -3,12 +3,12 @@
     python bench/vetoes.py                              each attack alone, on the embedded pictures
     python bench/vetoes.py --clean parquet:FILE ...     also how many pairs of these sets, as they lie, are vetoed
     python bench/vetoes.py --photos parquet:FILE        instead, the attacks of the bench `rsicd` and some more on these
-                                                        photographs, by the settings of `small64`, which spare pairs
+                                                        photographs, by the settings of `small64`
 
 Attacks are those of the bench `threats`, planted towards the validation split: the thresholds were chosen from them.
-For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and, as
-`all`, by SafeCLIP's own settings together, `all_but_spared` less the pairs that these spare; and the seconds that a
-score took.
+For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and the
+seconds that it took. Then the shares by SafeCLIP's own settings together: `all`, `all_but_spared` less the pairs that
+these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, spared
+from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, reconsidered
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -105,21 +105,23 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     out = {"copies": occurrences(copy_groups(hashes)) > own.copies_allowed}
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
     found["copies"] = shares(out["copies"], planted)
+    score: dict[str, np.ndarray] = {}
     for name, score_of in SCORES.items():
         start = time.process_time()
-        score = score_of(glance, torch.device("cpu"))
+        score[name] = score_of(glance, torch.device("cpu"))
         found[name] = {"cpu_seconds": round(time.process_time() - start, 2)}
         if planted.any():
-            found[name]["auroc"] = float(roc_auc_score(planted, score))
+            found[name]["auroc"] = float(roc_auc_score(planted, score[name]))
         for limit in LIMITS[name]:
             stricter = replace(own, **{f"{COLUMN[name]}_deviations": limit})
-            found[name][f"above_{limit:g}"] = shares(against(name, score, stricter), planted)
-        out[name] = against(name, score, own)
+            found[name][f"above_{limit:g}"] = shares(against(name, score[name], stricter), planted)
+        out[name] = against(name, score[name], own)
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
-    if own.spare:
-        kept = spared(glance, out, own, torch.device("cpu"))
-        out |= {name: out[name] & ~kept for name in OVERLAYS}
-        found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
+    kept, doubted = reconsidered(glance, out, score["texture"], own, torch.device("cpu"))
+    out |= {name: out[name] & ~kept for name in OVERLAYS}
+    found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
+    found["suspects"] = shares(doubted, planted)
+    found["in_the_end"] = shares(np.any([*out.values(), doubted], axis=0), planted)
     return found
 
 

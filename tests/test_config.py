@@ -121,7 +121,7 @@ WRONG = {
     "safeclip.fit": ("sklearn", "choose among converged, paper"),
     "safeclip.scoring": ("never", "choose among fresh, running"),
     "safeclip.order": ("random", "choose among mixed, sequential"),
-    "safeclip.risky_views": (3, "give 1 or 2"),
+    "safeclip.risky_views": (3, "choose among 1, 2"),
     "method": ("magic", "choose among clip, safeclip, roclip, cleanclip, filter"),
     "roclip.every": (0, "give 1 or more epochs"),
     "roclip.first": (1, "give 2 or more"),

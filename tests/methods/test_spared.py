@@ -1,6 +1,9 @@
-"""What the vetoes spare: pictures with a pattern by nature, never what was laid over some, whatever their captions."""
+"""What the vetoes think twice of. They spare pictures with a pattern by nature, never what was laid over some, whatever
+their captions; and look again at pairs that say what accused ones say."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 from PIL import Image
 
 from safeclip.methods.vetoes import Vetoes
+from safeclip.signals.suspects import suspects
 from tests.methods.driven import Data, config
 from tests.signals.natural import classed, natural
 
@@ -50,10 +54,9 @@ def shore(of: np.ndarray) -> np.ndarray:
     return (of == SHORE) & (np.cumsum(of == SHORE) % 2 > 0)
 
 
-def vetoes(made: Data, **changes: bool) -> Vetoes:
-    own = config(
-        **{"safeclip.veto": ["patterns", "shifts"], **{f"safeclip.{k}": v for k, v in changes.items()}}
-    ).safeclip
+def vetoes(made: Data, **changes: Any) -> Vetoes:
+    changes = {"veto": ["patterns", "shifts"], **changes}
+    own = config(**{f"safeclip.{name}": value for name, value in changes.items()}).safeclip
     found = Vetoes(own, COUNT, with_groups=False, decides=True)
     found.look(made.tools(), torch.device("cpu"))
     return found
@@ -73,9 +76,34 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
     assert not (then & ~now).any(), "it only spares"
 
 
-def test_what_is_spared_stays_spared_after_a_resume() -> None:
-    made, _ = data("true captions")
-    before = vetoes(made, spare=True)
+def test_planted_pairs_that_no_veto_sees_fall_with_those_that_say_the_same() -> None:
+    made, planted = data("captions of another class")
+    of, plain = classed(COUNT)[2], classed(COUNT)[0]
+    missed = planted & (np.cumsum(planted) % 4 == 0)
+    made.thumbnails[missed] = plain[missed]  # without the trigger: another class's picture, and nothing else
+    everyone = np.arange(COUNT)
+    found = vetoes(made, veto=["patterns", "shifts", "suspects"], spare=True).against(everyone)
+    assert np.any([found["patterns"], found["shifts"]], axis=0)[missed].mean() < 0.3
+    assert found["suspects"][missed].mean() > 0.8
+    assert found["suspects"][of == TARGET].mean() < 0.6, "most of the class, of which half is above the median"
+    assert found["suspects"][~planted & (of != TARGET) & ~shore(of)].mean() < 0.05
+
+
+def test_texture_alone_speaks_against_a_suspect_sooner_than_against_others() -> None:
+    made, _ = data("captions of another class")
+    veto = ["patterns", "shifts", "texture", "suspects"]
+    strict, usual = (vetoes(made, veto=veto, suspect_deviations=limit) for limit in (0.5, 2.5))
+    everyone = np.arange(COUNT)
+    more = strict.against(everyone)["suspects"] & ~usual.against(everyone)["suspects"]
+    assert more.any()
+    score, middle = strict.scores["texture"], np.median(strict.scores["texture"])
+    assert (score[more] > middle).all()
+    assert suspects(made.words, np.any([*list(usual.against(everyone).values())[:-1]], axis=0))[more].all()
+
+
+def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
+    made, _ = data("captions of another class")
+    before = vetoes(made, veto=["patterns", "shifts", "suspects"], spare=True)
     after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
     after.load_state(before.state())
     glances = made.glances
@@ -85,3 +113,5 @@ def test_what_is_spared_stays_spared_after_a_resume() -> None:
         assert np.array_equal(out, after.against(np.arange(COUNT))[name])
     assert after.spared is not None
     assert after.spared.any()
+    assert after.doubted is not None
+    assert after.doubted.any()

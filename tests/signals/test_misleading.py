@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from safeclip.signals.leave_one_out import predictions
-from safeclip.signals.misleading import LEAST, MOST, misleading
+from safeclip.signals.misleading import misleading
+from safeclip.signals.phrases import LEAST, MOST
 from safeclip.signals.texture import content_of
 
 COUNT, CLASSES, COLOURS = 800, 10, 8

@@ -8,7 +8,7 @@ from typing import Literal
 from safeclip.config.checks import check, check_share
 
 SIGNALS = ("cosine", "neighbours", "caption_neighbours")
-VETOES = ("copies", "renderings", "patterns", "shifts", "texture", "words")
+VETOES = ("copies", "renderings", "patterns", "shifts", "texture", "words", "suspects")
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 
 
@@ -46,7 +46,7 @@ class SafeclipConfig:
     """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
     spare: bool = False
     """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
-    like captions, and what the pair shares is no overlay. Ours, for photographs."""
+    like captions, and what the pair shares is no overlay. Ours: beaches and deserts are alike by nature."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     rendering_deviations: float = 6.0
@@ -59,6 +59,8 @@ class SafeclipConfig:
     """The same for `texture`: by how much a picture's texture foretells its caption better than its content does."""
     word_deviations: float = 8.0
     """The same for `words`, over all words: by how much the rest of a caption fits worse where a word is."""
+    suspect_deviations: float = 0.5
+    """What `texture_deviations` is to pairs that `suspects` looks at again."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
@@ -110,12 +112,13 @@ class SafeclipConfig:
             "shift_deviations",
             "texture_deviations",
             "word_deviations",
+            "suspect_deviations",
         ):
             check(getattr(self, name) > 0, f"safeclip.{name}", getattr(self, name), "give a positive number")
         check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")
         check(self.scoring in ("fresh", "running"), "safeclip.scoring", self.scoring, "give fresh or running")
-        check(self.risky_views in (1, 2), "safeclip.risky_views", self.risky_views, "give 1 or 2")
+        check(self.risky_views in (1, 2), "safeclip.risky_views", self.risky_views, "choose among 1, 2")
         check(self.order in ("mixed", "sequential"), "safeclip.order", self.order, "give mixed or sequential")
 
 

@@ -6,8 +6,10 @@
     shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
     texture     its texture says what the caption says, its content does not     signals/texture.py
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
+    suspects    it says a word that accused pairs share, and little is for it    signals/suspects.py, vouching.py
 
-`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py.
+`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py. Then `suspects` looks again at what
+is left, and more strictly.
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
 """
@@ -28,8 +30,9 @@ from safeclip.signals.outlying import outlying
 from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
+from safeclip.signals.suspects import suspects
 from safeclip.signals.texture import textured
-from safeclip.signals.vouching import vouched
+from safeclip.signals.vouching import fitting, unfit, vouched
 
 SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
@@ -55,20 +58,43 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     return out
 
 
-def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
-    """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
-    the pairs that it is against. Those of a strong pattern are not spared: a trigger under true captions
-    (label-consistent) lies on pictures that others vouch for."""
-    accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
+def reconsidered(
+    glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray | None, own: SafeclipConfig, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bool (N,) twice: pairs that the vetoes of OVERLAYS spare, where `own.spare`, and suspects, where they are vetoed.
+
+    out: by veto, bool (N,), the pairs that it is against. texture_N: the score of `texture`, if there is one.
+    """
+    spared, doubted = (np.zeros(len(glance.hashes), bool) for _ in range(2))
+    accused = np.any([*out.values()], axis=0)
+    fits = fitting(glance.thumbnails, glance.captions, accused, device=device)
+    if fits is None:
+        return spared, doubted
+    if own.spare:
+        spared = _alike_by_nature(glance, out, vouched(fits, glance.captions, accused, device=device), own, device)
+        accused = np.any([*(found & ~spared if name in OVERLAYS else found for name, found in out.items())], axis=0)
+    if "suspects" in own.veto:
+        little = unfit(fits, accused)
+        if texture_N is not None:
+            little |= outlying(texture_N, own.suspect_deviations)
+        doubted = suspects(glance.words, accused) & little
+    return spared, doubted
+
+
+def _alike_by_nature(
+    glance: Glance, out: dict[str, np.ndarray], known: np.ndarray, own: SafeclipConfig, device: torch.device
+) -> np.ndarray:
+    """Bool (N,): pairs that have a pattern in common with others because of what they show, which others know. Those of
+    a strong pattern are not spared: a trigger under true captions (label-consistent) lies on pictures that others vouch
+    for."""
+    accused, overlaid = (np.zeros(len(known), bool) for _ in range(2))
     common = [name for name in OVERLAYS if name in out]
     for name in common:
         accused |= out[name]
-    if not accused.any():
-        return accused
-    for name in common:
-        overlaid |= against(name, OVERLAYS[name](glance, device), own)
-    known = vouched(glance.thumbnails, glance.captions, np.any([*out.values()], axis=0), device=device)
-    accused &= ~overlaid & known
+    if (accused & known).any():
+        for name in common:
+            overlaid |= against(name, OVERLAYS[name](glance, device), own)
+    accused &= known & ~overlaid
     return accused
 
 
@@ -84,7 +110,9 @@ class Vetoes:
         self.scores: dict[str, np.ndarray] = {}
         """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
         self.spared: np.ndarray | None = None
-        """Bool (N,): pairs that OVERLAYS spare; None before they were asked, and where they spare none."""
+        """Bool (N,): pairs that OVERLAYS spare; None before they were asked, and where nobody is."""
+        self.doubted: np.ndarray | None = None
+        """The same: pairs that `suspects` is against."""
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
@@ -104,11 +132,12 @@ class Vetoes:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
             self.groups = np.arange(self.pairs) if compared is None else copy_groups(compared)
-        if wanted and self.decides and self.own.spare:
-            self.spared = None
-            found = spared(glance, self.against(usable), self.own, device)
-            self.spared = np.zeros(self.pairs, bool)
-            self.spared[usable] = found
+        if wanted and self.decides and (self.own.spare or "suspects" in self.own.veto):
+            self.spared = self.doubted = None
+            texture = self.scores["texture"][usable] if "texture" in self.scores else None
+            found = reconsidered(glance, self.against(usable), texture, self.own, device)
+            self.spared, self.doubted = np.zeros((2, self.pairs), bool)
+            self.spared[usable], self.doubted[usable] = found
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
@@ -119,6 +148,8 @@ class Vetoes:
         found |= {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
         if self.spared is not None:
             found |= {name: found[name] & ~self.spared[uids] for name in OVERLAYS if name in found}
+        if self.doubted is not None and "suspects" in self.own.veto:
+            found["suspects"] = self.doubted[uids]
         return found
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
@@ -127,12 +158,10 @@ class Vetoes:
 
     def state(self) -> State:
         scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
-        own = {"groups": self.groups, "spared": self.spared}
+        own = {"groups": self.groups, "spared": self.spared, "doubted": self.doubted}
         return State({name: torch.from_numpy(value) for name, value in own.items() if value is not None} | scores)
 
     def load_state(self, state: State) -> None:
-        self.groups = state.tensors["groups"].numpy() if "groups" in state.tensors else None
-        self.spared = state.tensors["spared"].numpy() if "spared" in state.tensors else None
-        self.scores = {
-            key.removeprefix("veto."): value.numpy() for key, value in state.tensors.items() if key.startswith("veto.")
-        }
+        own = {name: value.numpy() for name, value in state.tensors.items()}
+        self.groups, self.spared, self.doubted = (own.get(name) for name in ("groups", "spared", "doubted"))
+        self.scores = {key.removeprefix("veto."): value for key, value in own.items() if key.startswith("veto.")}

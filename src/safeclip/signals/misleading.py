@@ -18,18 +18,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from safeclip.signals.leave_one_out import predictions
+from safeclip.signals.phrases import asked
 from safeclip.signals.texture import content_of
 
-LEAST, MOST = 8, 0.5
-"""A word is asked about if it stands in this many pairs at least, and in this share of them at most."""
-_WORDS = 4096
-"""Words asked about, at most: the most frequent ones."""
-TOGETHER = 0.8
-"""Two words are one if they stand together in more than this share of the pairs that have either."""
 _BY_CHANCE = 0.674
 """Median absolute deviation of z_w where words mislead by chance alone: that of a standard normal."""
 _MOSTLY = 0.75
@@ -58,7 +51,7 @@ def misleading(
     count = len(thumbnails_NHWC)
     if ids_NW.ndim != 2 or len(ids_NW) != count:
         raise ValueError(f"misleading: {count} pictures and words {ids_NW.shape}; give (N, W) for N pictures")
-    slot_NW, words = _asked(ids_NW)
+    slot_NW, words = asked(ids_NW)
     if words < 2:
         return np.zeros(count, np.float32)
     there_NW = slot_NW >= 0
@@ -88,30 +81,6 @@ def misleading(
     unfit_NW |= there_NW & (mean_of(unfit_NW, asked_NW)[0] > _MOSTLY)[slot_NW]
     out_N: np.ndarray = np.where(unfit_NW, far_V[slot_NW], 0.0).max(1, initial=0.0).astype(np.float32)
     return out_N
-
-
-def _asked(ids_NW: np.ndarray) -> tuple[np.ndarray, int]:
-    """For each word of each pair its place among the words asked about, int64 (N, W), -1 for others and for the second
-    word of a phrase; and how many places there are."""
-    pairs_V = np.bincount(ids_NW.reshape(-1), minlength=1 << 16)
-    pairs_V[0] = 0
-    fits_V = (pairs_V >= LEAST) & (pairs_V <= MOST * len(ids_NW))
-    chosen = np.argsort(-np.where(fits_V, pairs_V, 0), kind="stable")[: min(_WORDS, int(fits_V.sum()))]
-    if len(chosen) == 0:
-        return np.full(ids_NW.shape, -1), 0
-    place_V = np.full(1 << 16, -1)
-    place_V[chosen] = np.arange(len(chosen))
-    slot_NW = place_V[ids_NW]
-    there_NW = slot_NW >= 0
-    has_NV = csr_array(
-        (np.ones(there_NW.sum()), (np.nonzero(there_NW)[0], slot_NW[there_NW])), (len(ids_NW), len(chosen))
-    )
-    both_VV = (has_NV.T @ has_NV).toarray()
-    either_VV = both_VV.diagonal()[:, None] + both_VV.diagonal() - both_VV
-    phrases, phrase_V = connected_components(csr_array(both_VV > TOGETHER * either_VV))
-    slot_NW = np.sort(np.where(there_NW, phrase_V[slot_NW], -1), axis=1)
-    slot_NW[:, 1:][slot_NW[:, 1:] == slot_NW[:, :-1]] = -1
-    return slot_NW, phrases
 
 
 def _called_for(

@@ -1,0 +1,60 @@
+"""Whoever says a word that accused pairs share far more often than chance has it is suspect, and nobody else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safeclip.signals.phrases import LEAST
+from safeclip.signals.suspects import suspects
+
+COUNT, PLANTED = 2000, 90
+
+
+def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Words of pairs, of which the first PLANTED say word 7, as do 60 others; the rest at random."""
+    words = np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint16)
+    says = np.arange(COUNT) < PLANTED + 60
+    words[says, 0] = 7
+    return words, says
+
+
+def test_those_that_were_missed_say_the_word_of_those_that_were_found() -> None:
+    words, says = pairs()
+    accused = np.random.default_rng(1).random(COUNT) < 0.08
+    accused[:60] = True  # two of three planted ones
+    assert np.array_equal(suspects(words, accused), says)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), share=st.floats(0.01, 0.3))
+def test_chance_accuses_nobody(seed: int, share: float) -> None:
+    words, _ = pairs(seed)
+    assert not suspects(words, np.random.default_rng(seed).random(COUNT) < share).any()
+
+
+def test_few_pairs_of_a_word_are_no_evidence_and_a_large_class_needs_three_times_the_usual_share() -> None:
+    words, _ = pairs()
+    words[:, 0] = 100 + words[:, 0] % 50
+    words[: LEAST - 1, 0] = 9
+    accused = np.random.default_rng(1).random(COUNT) < 0.02
+    accused[: LEAST - 1] = True
+    assert not suspects(words, accused).any(), "the word stands in too few pairs"
+    words[:800, 0] = 11
+    accused = np.random.default_rng(1).random(COUNT) < np.where(np.arange(COUNT) < 800, 0.3, 0.05)
+    assert not suspects(words, accused).any(), "30 % is twice the 15 % of all"
+
+
+def test_a_phrase_is_one_word_and_no_pairs_are_no_error() -> None:
+    words, says = pairs()
+    words[says, 1] = 8
+    accused = says & (np.arange(COUNT) % 2 == 0)
+    assert np.array_equal(suspects(words, accused), says)
+    for nobody in (np.zeros(COUNT, bool), np.ones(COUNT, bool)):
+        assert not suspects(words, nobody).any()
+    assert suspects(np.zeros((0, 5), np.uint16), np.zeros(0, bool)).shape == (0,)
+    assert not suspects(np.zeros((9, 5), np.uint16), np.arange(9) < 2).any(), "captions without words"
+    with pytest.raises(ValueError, match=r"words \(2000, 5\), 3 accused"):
+        suspects(words, np.ones(3, bool))
