@@ -33,6 +33,8 @@ DATA = {
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
+UNPLANTED = "unplanted.json"
+"""What plain CLIP gives on the same data, where nothing is planted (bench/unplanted.py)."""
 
 
 def main() -> None:
@@ -74,17 +76,35 @@ def threats(folder: Path) -> str:
     table = _read(folder / THREATS)
     if table is None:
         return "Not measured yet."
-    head = ["attack", "source", "what it changes", "planted", *map(model_name, table.methods)]
-    rows = _threat_rows(table)
+    floor = _floor(folder)
+    head = ["attack", "source", "what it changes", "planted", "nothing planted", *map(model_name, table.methods)]
+    rows = _threat_rows(table, floor)
     if alone := _read(folder / SURROGATE):
         if alone.methods != table.methods:
             raise ValueError(f"{SURROGATE} has the methods {alone.methods}, {THREATS} has {table.methods}")
-        rows += _threat_rows(alone)
-    rows.append(["clean top-1", "", "", "", *(_clean(table, method) for method in table.methods)])
-    return f"{_markdown(head, rows)}\n\n{_note(table, THREATS)}"
+        rows += _threat_rows(alone, floor)
+    rows.append(["clean top-1", "", "", "", "", *(_clean(table, method) for method in table.methods)])
+    told = (
+        "Nothing planted: the same test on plain CLIP trained on the data as it lies, which no defence can be held to "
+        f"undercut; all seeds of bench/results/{UNPLANTED} together."
+    )
+    return f"{_markdown(head, rows)}\n\n{_note(table, THREATS)}" + (f" {told}" if floor else "")
 
 
-def _threat_rows(table: Table) -> list[list[str]]:
+def _floor(folder: Path) -> dict[str, str]:
+    """By attack, what its test gives on plain CLIP trained without a planted pair, all seeds together."""
+    file = folder / UNPLANTED
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
+    found: dict[str, list[dict[str, int]]] = {}
+    for run in runs:
+        if run["method"] == BASELINE:
+            for name, about in run["attacks"].items():
+                found.setdefault(name, []).append(about)
+    pooled = {name: (sum(a["k"] for a in about), sum(a["n"] for a in about)) for name, about in found.items()}
+    return {name: f"{count(k)} of {count(n)}" if n <= 100 else percent(k / n) for name, (k, n) in pooled.items()}
+
+
+def _threat_rows(table: Table, floor: dict[str, str]) -> list[list[str]]:
     names = {attack.title: attack.name for group in table.spec.attacks for attack in group}
     rows = []
     for row in table.rows:
@@ -92,7 +112,9 @@ def _threat_rows(table: Table) -> list[list[str]]:
         if not (row.took or row.missed):
             continue  # not run yet
         cells = _shares(row, table) if row.took else [did_not_plant(row), *["–"] * (len(table.methods) - 1)]
-        rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), *cells])
+        rows.append(
+            [f"`{row.attack}`", about.source, about.what, _planted(row, table), floor.get(row.attack, "–"), *cells]
+        )
     return rows
 
 

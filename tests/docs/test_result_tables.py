@@ -61,6 +61,24 @@ def test_threats_say_source_change_and_amount(tmp_path: Path) -> None:
     )
 
 
+def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path: Path) -> None:
+    write(tmp_path, "threats")
+    runs = [
+        {
+            "method": method,
+            "seed": seed,
+            "attacks": {"badnets": {"k": k + seed, "n": 980}, "targeted": {"k": 1, "n": 16}},
+        }
+        for method, k in (("clip", 30), ("safeclip", 500))
+        for seed in (0, 1)
+    ]
+    (tmp_path / "unplanted.json").write_text(json.dumps({"runs": runs}), "utf-8")
+    said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
+    assert "| 192 (2.4 %) | 3.1 % |" in said, "61 of 1,960, plain CLIP's alone"
+    assert "| 2 of 32 |" in said
+    assert "trained on the data as it lies" in said
+
+
 def test_the_committed_pages_are_what_the_records_make() -> None:
     results = ROOT / "bench" / "results"
     for file, made in (("README.md", TOOL["readme"](results)), ("docs/threats.md", TOOL["threats"](results))):
