@@ -108,8 +108,7 @@ def _small_views() -> ViewsConfig:
 
 def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
     """A large first share, which grows to nearly all: made safe by vetoes that look at the data alone, and by neighbour
-    agreement in the risk. Scores come from the training steps, so that no epoch needs a pass of its own, and risky
-    pairs have one view, so that their steps cost no more than others.
+    agreement in the risk. Scores come from the training steps, so that no epoch needs a pass of its own.
 
     It needs `optim.unimodal_rate` well below `optim.rate`: at the same rate, the unimodal steps undo what the CLIP
     steps learn (bench/results/emoji-val.json), and less of the evidence that the split lives on is left.
@@ -123,7 +122,6 @@ def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
         veto=VETOES,
         spare=True,
         scoring="running",
-        risky_views=1,
     )
 
 
