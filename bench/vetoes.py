@@ -31,7 +31,7 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, reconsidered
+from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, doubted, spared
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -117,11 +117,12 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
             found[name][f"above_{limit:g}"] = shares(against(name, score[name], stricter), planted)
         out[name] = against(name, score[name], own)
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
-    kept, doubted = reconsidered(glance, out, score["texture"], own, torch.device("cpu"))
+    again = doubted(glance, out, score["texture"], own)
+    kept = spared(glance, out, own, torch.device("cpu"))
     out |= {name: out[name] & ~kept for name in OVERLAYS}
     found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
-    found["suspects"] = shares(doubted, planted)
-    found["in_the_end"] = shares(np.any([*out.values(), doubted], axis=0), planted)
+    found["suspects"] = shares(again, planted)
+    found["in_the_end"] = shares(np.any([*out.values(), again], axis=0), planted)
     return found
 
 

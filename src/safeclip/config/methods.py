@@ -105,6 +105,8 @@ class SafeclipConfig:
             f"choose among {', '.join(SIGNALS)}",
         )
         check(set(self.veto) <= set(VETOES), "safeclip.veto", self.veto, f"choose among {', '.join(VETOES)}")
+        alone = "suspects" in self.veto and "texture" not in self.veto
+        check(not alone, "safeclip.veto", self.veto, "suspects reads the score of texture: name both, or neither")
         check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
         for name in (
             "rendering_deviations",

@@ -6,10 +6,9 @@
     shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
     texture     its texture says what the caption says, its content does not     signals/texture.py
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
-    suspects    it says a word that accused pairs share, and little is for it    signals/suspects.py, vouching.py
+    suspects    it says what accused pairs say, and `texture` is a little so     signals/suspects.py
 
-`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py. Then `suspects` looks again at what
-is left, and more strictly.
+`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py.
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
 """
@@ -32,7 +31,7 @@ from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.suspects import suspects
 from safeclip.signals.texture import textured
-from safeclip.signals.vouching import fitting, unfit, vouched
+from safeclip.signals.vouching import vouched
 
 SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
     "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
@@ -58,44 +57,29 @@ def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     return out
 
 
-def reconsidered(
-    glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray | None, own: SafeclipConfig, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bool (N,) twice: pairs that the vetoes of OVERLAYS spare, where `own.spare`, and suspects, where they are vetoed.
-
-    out: by veto, bool (N,), the pairs that it is against. texture_N: the score of `texture`, if there is one.
-    """
-    spared, doubted = (np.zeros(len(glance.hashes), bool) for _ in range(2))
-    accused = np.any([*out.values()], axis=0)
-    fits = fitting(glance.thumbnails, glance.captions, accused, device=device)
-    if fits is None:
-        return spared, doubted
-    if own.spare:
-        spared = _alike_by_nature(glance, out, vouched(fits, glance.captions, accused, device=device), own, device)
-        accused = np.any([*(found & ~spared if name in OVERLAYS else found for name, found in out.items())], axis=0)
-    if "suspects" in own.veto:
-        little = unfit(fits, accused)
-        if texture_N is not None:
-            little |= outlying(texture_N, own.suspect_deviations)
-        doubted = suspects(glance.words, accused) & little
-    return spared, doubted
-
-
-def _alike_by_nature(
-    glance: Glance, out: dict[str, np.ndarray], known: np.ndarray, own: SafeclipConfig, device: torch.device
-) -> np.ndarray:
-    """Bool (N,): pairs that have a pattern in common with others because of what they show, which others know. Those of
-    a strong pattern are not spared: a trigger under true captions (label-consistent) lies on pictures that others vouch
-    for."""
-    accused, overlaid = (np.zeros(len(known), bool) for _ in range(2))
+def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
+    """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
+    the pairs that it is against. Those of a strong pattern are not spared: a trigger under true captions
+    (label-consistent) lies on pictures that others vouch for."""
+    accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
     common = [name for name in OVERLAYS if name in out]
     for name in common:
         accused |= out[name]
-    if (accused & known).any():
-        for name in common:
-            overlaid |= against(name, OVERLAYS[name](glance, device), own)
-    accused &= known & ~overlaid
+    if not accused.any():
+        return accused
+    for name in common:
+        overlaid |= against(name, OVERLAYS[name](glance, device), own)
+    known = vouched(glance.thumbnails, glance.captions, np.any([*out.values()], axis=0), device=device)
+    accused &= ~overlaid & known
     return accused
+
+
+def doubted(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
+    """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
+    `spared`; those of OVERLAYS do not count here, since many pictures are alike by nature. texture_N: its score."""
+    accused = np.any([found for name, found in out.items() if name not in OVERLAYS], axis=0)
+    again: np.ndarray = suspects(glance.words, accused) & outlying(texture_N, own.suspect_deviations)
+    return again
 
 
 class Vetoes:
@@ -132,12 +116,19 @@ class Vetoes:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
             self.groups = np.arange(self.pairs) if compared is None else copy_groups(compared)
-        if wanted and self.decides and (self.own.spare or "suspects" in self.own.veto):
+        if wanted and self.decides:
             self.spared = self.doubted = None
-            texture = self.scores["texture"][usable] if "texture" in self.scores else None
-            found = reconsidered(glance, self.against(usable), texture, self.own, device)
-            self.spared, self.doubted = np.zeros((2, self.pairs), bool)
-            self.spared[usable], self.doubted[usable] = found
+            found = self.against(usable)
+            if self.own.spare:
+                self.spared = self._of_all(usable, spared(glance, found, self.own, device))
+            if "suspects" in self.own.veto:
+                again = doubted(glance, found, self.scores["texture"][usable], self.own)
+                self.doubted = self._of_all(usable, again)
+
+    def _of_all(self, usable: np.ndarray, some: np.ndarray) -> np.ndarray:
+        of_all = np.zeros(self.pairs, bool)
+        of_all[usable] = some
+        return of_all
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
@@ -148,7 +139,7 @@ class Vetoes:
         found |= {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
         if self.spared is not None:
             found |= {name: found[name] & ~self.spared[uids] for name in OVERLAYS if name in found}
-        if self.doubted is not None and "suspects" in self.own.veto:
+        if self.doubted is not None:
             found["suspects"] = self.doubted[uids]
         return found
 

@@ -71,7 +71,7 @@ VETOES = {
     "shifts": "a fine pattern shared anywhere",
     "texture": "a texture that says what the caption says",
     "words": "a word beside which the rest does not fit",
-    "suspects": "a word that pairs kept out share, and little that speaks for it",
+    "suspects": "a word that pairs kept out share, and some of that texture",
 }
 """What each veto keeps out."""
 

@@ -3,9 +3,9 @@ meaning; where most of them are found, those that were missed say the same words
 
     z_w = (a_w - n_w p) / sqrt(n_w p (1 - p))        a_w of the n_w pairs with the word w are accused, p of all pairs
 
-A pair is suspect if a word of its captions has z_w above 6 and more than three times the usual share of accused pairs.
-What must stay true: suspicion is no verdict. A class whose pictures are alike by nature is suspect as well, so whoever
-asks must look at each of its pairs.
+A pair is suspect if a word of its captions has z_w above 14 and more than three times the usual share of accused pairs.
+What must stay true: suspicion is no verdict, for a class's own true pairs say its name too. Whoever asks must look at
+each pair again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 
 from safeclip.signals.phrases import asked
 
-_CHANCE = 6.0
-"""Standard deviations above what chance would accuse of a word's pairs."""
+_CHANCE = 14.0
+"""Standard deviations above what chance would accuse of a word's pairs. Classes that vetoes are against by nature
+reach 12 in the sets at hand, planted groups 15 to 39."""
 _TIMES = 3.0
 """Times the usual share."""
 

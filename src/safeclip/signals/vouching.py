@@ -27,18 +27,20 @@ _FEWEST = 32
 """Pairs not accused, at least, to learn from."""
 
 
-def fitting(
+@torch.no_grad()
+def vouched(
     thumbnails_NHWC: np.ndarray,
     caption_ND: Tensor,
     accused_N: np.ndarray,
+    k: int = 16,
     max_reference: int = 1_000_000,
     device: torch.device | None = None,
-) -> np.ndarray | None:
-    """s of every pair, float32 (N,); None where too few are left to ask.
+) -> np.ndarray:
+    """Bool (N,): accused pairs that are vouched for.
 
     thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. caption_ND: unit vectors (`words.caption_vectors`).
-    accused_N: bool. max_reference: above this many pairs, content is learned from a random subset of this size. device:
-    where it is reckoned; None is the CPU.
+    accused_N: bool. k: accused pairs that are judged together. max_reference: above this many pairs, content is learned
+    from a random subset of this size. device: where it is reckoned; None is the CPU.
 
     Raises:
         ValueError: shapes do not fit.
@@ -48,30 +50,15 @@ def fitting(
             f"vouching: {len(thumbnails_NHWC)} pictures, {len(caption_ND)} captions, {len(accused_N)} accused; "
             "give as many of each"
         )
-    if np.count_nonzero(~accused_N) < _FEWEST:
-        return None
-    content = content_of(thumbnails_NHWC, device)
-    return foretold(thumbnails_NHWC, caption_ND, content, max_reference=max_reference, voters_N=~accused_N)
-
-
-@torch.no_grad()
-def vouched(
-    fits_N: np.ndarray, caption_ND: Tensor, accused_N: np.ndarray, k: int = 16, device: torch.device | None = None
-) -> np.ndarray:
-    """Bool (N,): accused pairs that are vouched for. fits_N: `fitting`. k: accused pairs that are judged together."""
     out_N = np.zeros(len(accused_N), bool)
     rows = np.flatnonzero(accused_N)
-    if len(rows) == 0:
+    if len(rows) == 0 or len(accused_N) - len(rows) < _FEWEST:
         return out_N
+    content = content_of(thumbnails_NHWC, device)
+    fits_N = foretold(thumbnails_NHWC, caption_ND, content, max_reference=max_reference, voters_N=~accused_N)
     low, usual = np.quantile(fits_N[~accused_N], [_LOW, _USUAL])
     index_RK, there_RK = (part.cpu().numpy() for part in nearest(jittered(caption_ND)[rows], k, device=device))
     near_RK = np.where(there_RK, fits_N[rows[index_RK]], 0.0)
     company_R = (near_RK.sum(1) + fits_N[rows]) / (there_RK.sum(1) + 1)
     out_N[rows] = (company_R > usual) & (fits_N[rows] > low)
     return out_N
-
-
-def unfit(fits_N: np.ndarray, accused_N: np.ndarray) -> np.ndarray:
-    """Bool (N,): pairs that are foretold less well than half of those not accused."""
-    out: np.ndarray = fits_N < np.median(fits_N[~accused_N])
-    return out
