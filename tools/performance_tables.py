@@ -1,4 +1,5 @@
-"""The tables of docs/performance.md, from what bench/step.py, feed.py, epoch.py, scale.py and split.py wrote.
+"""The tables of docs/performance.md, from what bench/step.py, feed.py, epoch.py, scale.py, split.py and
+scoring.py wrote.
 
     python tools/performance_tables.py       writes them between the markers
 
@@ -14,8 +15,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
-NAMES = ("step", "feed", "epoch", "scale", "split")
+NAMES = ("step", "feed", "epoch", "scale", "split", "scoring")
 KINDS = ("", "-gpu")
+OF_CPU_ALONE = ("split", "scoring")
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def table(folder: Path, name: str) -> str:
         if file.is_file():
             found = json.loads(file.read_text("utf-8"))
             parts.append(f"{MAKERS[name](found)}\n\n{_below(found, file.name)}")
-        elif kind and name != "split":  # which needs none
+        elif kind and name not in OF_CPU_ALONE:
             parts.append(f"On a GPU: not measured yet; `python bench/{name}.py --gpu` does.")
     return "\n\n".join(parts)
 
@@ -118,7 +120,25 @@ def split(found: dict[str, Any]) -> str:
     return _markdown(head, rows)
 
 
-MAKERS = {"step": step, "feed": feed, "epoch": epoch, "scale": scale, "split": split}
+def scoring(found: dict[str, Any]) -> str:
+    """Means over the seeds."""
+    head = [
+        "split before epoch",
+        *("rank correlation: cosine", "neighbours", "planted in the riskiest tenth: running", "fresh"),
+    ]
+    rows = []
+    for epoch in found["runs"][0]["splits"]:
+        splits = [run["splits"][epoch] for run in found["runs"]]
+
+        def mean(name: str, splits: list[dict[str, float]] = splits) -> float:
+            return sum(split[name] for split in splits) / len(splits)
+
+        shares = [f"{100 * mean(f'recall_{kind}'):.0f} %" for kind in ("running", "fresh")]
+        rows.append([epoch, *(f"{mean(f'correlation_{name}'):.2f}" for name in ("cosine", "neighbours")), *shares])
+    return _markdown(head, rows)
+
+
+MAKERS = {"step": step, "feed": feed, "epoch": epoch, "scale": scale, "split": split, "scoring": scoring}
 
 
 def _most(shares: dict[str, float]) -> list[tuple[str, float]]:
