@@ -50,12 +50,9 @@ def main() -> None:
     args = parser.parse_args()
     spec = threats()[0]
     attacks = tuple(group for group in spec.attacks if group[0].title == ATTACK)
-    record: dict[str, Any] = {
-        "machine": machine(),
-        "data": without_folders(spec.data.spec),
-        "set": spec.set,
-        "runs": [],
-    }
+    settings = {"data": without_folders(spec.data.spec), "attack": ATTACK, "seeds": len(SEEDS), "seed": SEEDS[0]}
+    record: dict[str, Any] = {"machine": machine(), "threads": torch.get_num_threads(), "settings": settings | spec.set}
+    record["runs"] = []
     for cell in grid(replace(spec, attacks=attacks, seeds=SEEDS)):
         if cell.method.title != "safeclip":
             continue
