@@ -85,7 +85,7 @@ def textures(images: Sequence[np.ndarray]) -> np.ndarray:
 def _texture(picture_HWC: np.ndarray) -> np.ndarray:
     red, green, blue = pixels(picture_HWC[None])[0]
     planes_3HW = torch.stack([(red + green + blue) / 3, red - green, blue - (red + green) / 2])
-    energy = torch.nn.functional.conv2d(planes_3HW[:, None], _BANDS)[:, 1:] ** 2 + _FLOOR
+    energy = torch.nn.functional.conv2d(planes_3HW[:, None], _BANDS.to(planes_3HW))[:, 1:] ** 2 + _FLOOR
     log_of_mean, mean_of_log = energy.mean((2, 3)).log(), energy.log().mean((2, 3))
     found: np.ndarray = torch.cat([log_of_mean.reshape(-1), mean_of_log.reshape(-1)]).numpy()
     return found
@@ -110,7 +110,7 @@ def _coarse(thumbnails_BHWC: np.ndarray, device: torch.device | None = None) -> 
 
 def _bands() -> Tensor:
     """The orthonormal 2-D cosine transform as filters (16, 1, 4, 4), the constant one first."""
-    n = torch.arange(_BAND)
+    n = torch.arange(_BAND, dtype=torch.float32)
     rows = torch.cos(math.pi / _BAND * torch.outer(n, n + 0.5)) * math.sqrt(2 / _BAND)
     rows[0] /= math.sqrt(2)
     return torch.einsum("ay,bx->abyx", rows, rows).reshape(_BAND**2, 1, _BAND, _BAND)
