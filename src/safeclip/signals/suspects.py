@@ -15,8 +15,8 @@ import numpy as np
 from safeclip.signals.phrases import asked
 
 _CHANCE = 14.0
-"""Standard deviations above what chance would accuse of a word's pairs. Classes that vetoes are against by nature
-reach 12 in the sets at hand, planted groups 15 to 39."""
+"""Standard deviations above what chance would accuse of a word's pairs: more than classes reach that are alike by
+nature."""
 _TIMES = 3.0
 """Times the usual share."""
 
