@@ -1,7 +1,8 @@
 # make demo   the whole point, in minutes: plain CLIP and SafeCLIP on poisoned pictures, and a page that shows it
 # make bench-small   attacks x methods x seeds on the embedded pictures and RSICD (RSICD=FILE); hours, goes on where it
 #             stopped; JOBS=2 runs at once; QUICK=1 takes the short form
-# make prove  plain CLIP and SafeCLIP against every attack, three seeds, on both (RSICD=FILE); most of a day on two cores
+# make prove  plain CLIP and SafeCLIP against every attack that plants, three seeds, on the embedded pictures, RSICD and
+#             Flickr8k (RSICD=FILE, FLICKR8K=FILE)
 # make test   the default test suite
 # make lint   formatting, lint, types, and the direction of imports
 
@@ -22,8 +23,12 @@ bench-small: $(VENV)/.installed
 	$(if $(wildcard $(RSICD)),,@echo "RSICD is left out: no file $(RSICD); name it with RSICD=FILE")
 	$(BIN)/safeclip bench --preset $(BENCH) --jobs $(JOBS) $(if $(QUICK),--quick,--results bench/results)
 
+FLICKR8K ?= ../shared/data/flickr8k-64px.parquet
+PROVE := $(BIN)/safeclip bench --jobs $(JOBS) --results bench/results --out runs/prove
 prove: $(VENV)/.installed
-	$(BIN)/safeclip bench --preset prove --data parquet:$(RSICD) --jobs $(JOBS) --out runs/prove --results bench/results
+	$(PROVE)/emoji --preset prove-emoji
+	$(PROVE)/rsicd --preset prove-rsicd --data parquet:$(RSICD)
+	$(PROVE)/flickr8k --preset prove-flickr8k --data parquet:$(FLICKR8K)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -11,7 +11,7 @@ import yaml
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.grid import grid
-from safeclip.bench.presets import PRESETS, named
+from safeclip.bench.presets import NOT_PLANTING, PRESETS, named
 from safeclip.bench.spec import AttackSpec, MethodSpec, group_title
 from safeclip.bench.spec_file import published, read_spec, spec_of, without_folders
 from safeclip.errors import InputError
@@ -161,7 +161,7 @@ def test_data_is_named_without_folders(data: str, wanted: str) -> None:
 
 
 SHORTER = ("emoji", "rsicd", "small")
-ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove")
+ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove-rsicd", "prove-flickr8k")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -200,8 +200,13 @@ def test_presets_hold_the_attacks_and_methods_that_are_asked_of_them() -> None:
     assert four | {"wanet"} <= held["emoji-quick"][0]
     assert {"clip", "safeclip"} <= held["emoji-quick"][1]
     assert held["threats"][0] == set(ATTACKS) - {"surrogate"}, "every attack of the catalog that needs no model"
-    assert held["prove"] == (held["threats"][0], {"clip", "safeclip"})
-    assert all(spec.seeds == (0, 1, 2) for spec in named("prove", data="x.parquet"))
+    for name, attacks in (
+        ("prove-emoji", held["threats"][0] - set(NOT_PLANTING)),
+        ("prove-rsicd", held["rsicd"][0]),
+        ("prove-flickr8k", held["flickr8k"][0]),
+    ):
+        assert held[name] == (attacks, {"clip", "safeclip"})
+        assert named(name, data="x.parquet" if name in ON_PHOTOS else None)[0].seeds == (0, 1, 2)
     for name in SHORTER:
         assert four | {"label-consistent"} <= held[name][0]
         assert {"clip", "safeclip", "roclip", "cleanclip"} <= held[name][1]
