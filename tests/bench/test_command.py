@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,9 @@ def test_a_dry_run_prints_the_grid_and_touches_nothing(lab: Laboratory, tmp_path
     assert lines[1].split()[:5] == [lines[1].split()[0], "seed", "1", "targeted", "clip"]
     assert "about 1" in lines[1], "as long as with seed 0, 10 s and a little"
     assert len(lab.runs) == 4
+    assert main([*arguments, "--dry-run", "--only", "seed=0"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch("0 of 4 runs are left; the others took 4[0-9].s, one after the other", last)
 
 
 def test_a_run_that_failed_is_exit_1_with_its_reason(lab: Laboratory, tmp_path: Path, capsys: Any) -> None:

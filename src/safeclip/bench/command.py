@@ -106,7 +106,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def plan_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """A line a run, and the sum of what is left."""
+    """A line a run, and the sums of what is done and what is left."""
     lines = []
     for entry in entries:
         known = entry["seconds"] is not None
@@ -116,4 +116,6 @@ def plan_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
     left = [entry for entry in entries if not entry["done"]]
     costs = [entry["seconds"] for entry in left if entry["seconds"] is not None]
     whole = f", about {duration(sum(costs))}" if costs and len(costs) == len(left) else ""
-    return [*lines, f"{len(left)} of {len(entries)} runs are left{whole}"]
+    done = sum(entry["seconds"] for entry in entries if entry["done"])
+    took = f"; the others took {duration(done)}, one after the other" if done else ""
+    return [*lines, f"{len(left)} of {len(entries)} runs are left{whole}{took}"]
