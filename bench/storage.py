@@ -126,7 +126,7 @@ def read_epochs(folder: Path, pairs: int, epochs: int, workers: int) -> dict[str
     found = []
     for epoch in range(1, epochs + 1):
         start, read, seen = time.perf_counter(), 0, {}
-        batches = plan(0, epoch, {"clip": np.arange(len(source))}, BATCH)
+        batches = loader.ordered(epoch, plan(0, epoch, {"clip": np.arange(len(source))}, BATCH))
         for i, inputs in enumerate(loader.batches(epoch, batches)):
             read += len(inputs.uids)
             if i % 20 == 0 or i >= len(batches) - workers:

@@ -41,7 +41,8 @@ from safeclip.signals.thumbnails import thumbnails
 from safeclip.signals.words import word_ids
 
 RESULTS = Path(__file__).parent / "results"
-OWN, OF_PHOTOS = preset("emoji").safeclip, preset("small64").safeclip
+OWN = preset("small64").safeclip
+"""Of `emoji` too: one method on drawings and photographs."""
 LIMITS = {
     "renderings": (4.0, OWN.rendering_deviations, 8.0),
     "patterns": (6.0, OWN.pattern_deviations, 10.0),
@@ -65,19 +66,19 @@ def main() -> None:
     parser.add_argument("--into", type=Path)
     args = parser.parse_args()
     into = args.into or RESULTS / ("vetoes-photos.json" if args.photos else "vetoes.json")
-    own, spec = (OF_PHOTOS, rsicd()[0]) if args.photos else (OWN, threats()[0])
+    spec = rsicd()[0] if args.photos else threats()[0]
     data = DataConfig(spec=args.photos or spec.data.spec)
     source, targets = open_pairs(data, "train"), open_pairs(data, "val")
     record: dict[str, Any] = {
         "machine": machine(),
         "seed": SEED,
-        "settings": {k: v for k, v in asdict(own).items() if k.endswith("deviations") or k == "spare"},
+        "settings": {k: v for k, v in asdict(OWN).items() if k.endswith("deviations") or k == "spare"},
         "attacks": {},
         "clean": {},
     }
-    record["clean"][without_folders(data.spec)] = measure(data, None, own)
+    record["clean"][without_folders(data.spec)] = measure(data, None, OWN)
     for clean in args.clean:
-        record["clean"][without_folders(clean)] = measure(DataConfig(spec=clean), None, OF_PHOTOS)
+        record["clean"][without_folders(clean)] = measure(DataConfig(spec=clean), None, OWN)
     for name, found in record["clean"].items():
         print(name, found, flush=True)
     for attack in [attack for group in spec.attacks for attack in group] + [*(MORE if args.photos else ())]:
@@ -88,7 +89,7 @@ def main() -> None:
             params["count"] = 60  # of a class's 69 that may be planted here
         targeted = targets if ATTACKS[attack.name].kind == "targeted" else None
         manifest = plan(attack.name, source, targeted, seed=SEED, title=attack.title, **params)
-        record["attacks"][attack.title] = measure(data, manifest, own)
+        record["attacks"][attack.title] = measure(data, manifest, OWN)
         print(attack.title, record["attacks"][attack.title], flush=True)
         write_json(into, record)
 

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from safeclip import Pool, clip_loss, fit_mixture, unimodal_loss
+from safeclip import Pool, clip_loss, first_share, fit_mixture, safest, share_at, unimodal_loss
 from safeclip.data.sources import open_source
-from safeclip.split import first_share, safest, share_at
 
 VOCABULARY, WORDS, DIM, SCALE = 4096, 8, 64, 20.0
 

@@ -52,7 +52,7 @@ def test_presets_are_made_anew_each_time_and_unknown_ones_named() -> None:
 
 
 def test_paper_is_the_published_recipe() -> None:
-    """PAPER 1.2."""
+    """The published numbers."""
     run, own = preset("paper"), preset("paper").safeclip
     assert (run.model.name, run.epochs, run.optim.rate, run.optim.betas) == ("RN50", 32, 5e-4, (0.9, 0.999))
     assert (own.warmup_epochs, own.align_epochs, own.posterior, own.growth, own.share_cap) == (5, 1, 0.9, 0.01, 0.85)

@@ -65,7 +65,7 @@ def test_no_part_knows_what_it_should_not(folder: str, never: str) -> None:
 
 
 def test_no_file_grows_past_its_one_idea() -> None:
-    """About 300 lines (DESIGN section 2)."""
+    """About 300 lines."""
     long = {
         str(file.relative_to(ROOT)): count
         for folder in ("src", "tests")

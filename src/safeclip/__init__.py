@@ -6,8 +6,9 @@
     run = train(preset("emoji"), "runs/mine")
     print(evaluate(run.path)["zero_shot"])
 
-The parts for other people's loops: `clip_loss`, `unimodal_loss`, `Pool`, `fit_mixture`, `neighbour_agreement`,
-`copy_groups`. Names are imported when first used, so that `import safeclip` costs nothing.
+The parts for other people's loops: `clip_loss`, `unimodal_loss`, `Pool`, `fit_mixture`, `first_share`, `share_at`,
+`safest`, `neighbour_agreement`, `perceptual_hashes`, `copy_groups`. Names are imported when first used, so that
+`import safeclip` costs nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from safeclip.objective import clip_loss as clip_loss
     from safeclip.objective import unimodal_loss as unimodal_loss
     from safeclip.signals.copies import copy_groups as copy_groups
+    from safeclip.signals.copies import perceptual_hashes as perceptual_hashes
     from safeclip.signals.neighbours import neighbour_agreement as neighbour_agreement
+    from safeclip.split import first_share as first_share
     from safeclip.split import fit_mixture as fit_mixture
+    from safeclip.split import safest as safest
+    from safeclip.split import share_at as share_at
     from safeclip.train.loop import train as train
 
 _HOME = {
@@ -35,9 +40,13 @@ _HOME = {
     "clip_loss": ("safeclip.objective", "clip_loss"),
     "copy_groups": ("safeclip.signals.copies", "copy_groups"),
     "evaluate": ("safeclip.evaluate.run", "evaluate_run"),
+    "first_share": ("safeclip.split", "first_share"),
     "fit_mixture": ("safeclip.split", "fit_mixture"),
     "load_run": ("safeclip.evaluate.run", "load_run"),
     "neighbour_agreement": ("safeclip.signals.neighbours", "neighbour_agreement"),
+    "perceptual_hashes": ("safeclip.signals.copies", "perceptual_hashes"),
+    "safest": ("safeclip.split", "safest"),
+    "share_at": ("safeclip.split", "share_at"),
     "train": ("safeclip.train.loop", "train"),
     "unimodal_loss": ("safeclip.objective", "unimodal_loss"),
 }

@@ -17,7 +17,6 @@ from safeclip.errors import InputError
 from safeclip.presets import PRESETS, preset
 
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
-_COLUMNS = ("image_column", "caption_column", "class_column", "image_root")
 _SPEC = "a path or URL, or format:path (csv, tsv, parquet, wds, coco, vg, cc3m, hf, folder, torchvision, emoji)"
 
 
@@ -228,11 +227,6 @@ def data_settings(options: argparse.Namespace) -> dict[str, Any]:
 def templates(options: argparse.Namespace) -> tuple[str, ...] | None:
     """What --template gives, None without it. Raises InputError."""
     return override(RunConfig(), {"templates": options.template}).templates if options.template else None
-
-
-def columns(data: DataConfig) -> dict[str, Any]:
-    """What `open_source` takes of it."""
-    return {name: getattr(data, name) for name in _COLUMNS}
 
 
 def _is_number(text: str) -> bool:

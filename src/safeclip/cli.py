@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safeclip.arguments import Verb, attack_params, columns, data_config, data_settings, parser, run_config, templates
+from safeclip.arguments import Verb, attack_params, data_config, data_settings, parser, run_config, templates
 from safeclip.errors import InputError, RunError
 
 
@@ -51,7 +51,7 @@ def demo(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
-    from safeclip.data.sources import open_source
+    from safeclip.data.sources import open_pairs
     from safeclip.evaluate.lines import metric_lines
     from safeclip.evaluate.run import evaluate_run
     from safeclip.report import write_report
@@ -61,7 +61,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     config = run_config(options)
     data = RunDir(options.out).config().data if options.resume else config.data
     if config.evaluate:  # a split that is not there is better known before training than after it
-        open_source(data.spec, split=data.eval_split, **columns(data))
+        open_pairs(data, data.eval_split)
     run = run_training(config, options.out, resume=options.resume, quiet=options.quiet)
     if not _writes():
         sys.exit(0)

@@ -2,7 +2,7 @@
 
 DIR/manifest.parquet   what was planted
 DIR/clip  DIR/safeclip the two runs
-DIR/summary.json       DESIGN section 3's form
+DIR/summary.json       one entry a run: method, attack, seed, accuracy, attack success, planted pairs in the safe set
 DIR/report.html        the page
 """
 

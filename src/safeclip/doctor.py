@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from safeclip.config import DataConfig
+from safeclip.cores import usable_cores
 from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_classed, open_pairs
 from safeclip.model import precision
 from safeclip.model.build import architectures
-from safeclip.model.threads import set_threads, usable_cores
+from safeclip.model.threads import set_threads
 from safeclip.run import machine
 
 SAMPLE = 200

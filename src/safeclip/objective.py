@@ -1,4 +1,4 @@
-"""The losses, as pure functions of unit embeddings (PAPER 1.3).
+"""The losses, as pure functions of unit embeddings (paper, section 4).
 
     clip      L = ( CE(s I T^t) + CE(s T I^t) ) / 2                          Radford et al. 2021, figure 3
     crossed   L = ( CE(s I1 T2^t) + CE(s T1 I2^t) ) / 2                      SafeCLIP's code, two views of each pair

@@ -34,7 +34,7 @@ def emoji() -> RunConfig:
         model=ModelConfig(name="safeclip-emoji"),
         views=_small_views(),
         optim=OptimConfig(batch_size=128, rate=1.5e-3, unimodal_rate=3e-4),
-        safeclip=_ours(warmup_epochs=1),
+        safeclip=_ours(),
     )
 
 
@@ -47,7 +47,7 @@ def small64() -> RunConfig:
         model=ModelConfig(name="safeclip-64px"),
         views=_small_views(),
         optim=OptimConfig(batch_size=128, rate=1e-3, unimodal_rate=2e-4),
-        safeclip=_ours(warmup_epochs=1),
+        safeclip=_ours(),
     )
 
 
@@ -106,7 +106,7 @@ def _small_views() -> ViewsConfig:
     return ViewsConfig(crop_scale=(0.5, 1.0), jitter=(0.3, 0.3, 0.3, 0.05), grey_share=0.1, blur_share=0.2)
 
 
-def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
+def _ours() -> SafeclipConfig:
     """A large first share, which grows to nearly all: made safe by vetoes that look at the data alone, and by neighbour
     agreement in the risk. Scores come from the training steps, so that no epoch needs a pass of its own.
 
@@ -114,9 +114,9 @@ def _ours(warmup_epochs: int = 2, growth: float = 0.03) -> SafeclipConfig:
     steps learn (bench/results/emoji-val.json), and less of the evidence that the split lives on is left.
     """
     return SafeclipConfig(
-        warmup_epochs=warmup_epochs,
+        warmup_epochs=1,
         share_first=0.8,
-        growth=growth,
+        growth=0.03,
         share_cap=0.95,
         risk=("cosine", "neighbours"),
         veto=VETOES,

@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 
 from safeclip.config import RunConfig, from_dict, to_dict
-from safeclip.errors import InputError, RunError
+from safeclip.errors import InputError, RunError, reason
 
 
 class RunDir:
@@ -50,7 +50,8 @@ class RunDir:
     def create(self, config: RunConfig) -> None:
         """Make the directory and write config.yaml. Raises InputError where a run lies there already."""
         self.check_free()
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         about = {"made_with": machine(), **to_dict(config)}
         write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
 
@@ -164,9 +165,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())[:160]
         raise RunError(
-            f"{path}: cannot be written ({reason}); make room or mend the disk and go on: "
+            f"{path}: cannot be written ({reason(error)}); make room or mend the disk and go on: "
             "what was written before is whole"
         ) from error
 

@@ -86,5 +86,5 @@ def test_manifests_of_targeted_attacks_and_backdoors_are_written_as_before(tmp_p
     both.save(tmp_path / "m.parquet")
     about = json.loads(pq.read_schema(tmp_path / "m.parquet").metadata[KEY])
     assert about["format"] == 1
-    shared = {"name", "kind", "target_class", "target_classes", "class_names", "seed", "count", "rate", "params"}
+    shared = {"name", "kind", "target_class", "class_names", "seed", "count", "rate", "params"}
     assert [set(attack) for attack in about["attacks"]] == [shared | {"targets"}, shared]

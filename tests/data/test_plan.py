@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeclip.data.plan import Batch, plan
-from safeclip.methods.clip import count_steps
+from safeclip.data.plan import Batch, count_batches, plan
 
 ORDERS = ["mixed", "sequential"]
 SIDES = st.lists(st.integers(0, 90), min_size=1, max_size=3)
@@ -48,7 +47,7 @@ def test_batches_are_full_but_for_a_sides_last_and_no_pair_stands_alone(
         if lengths:
             assert lengths[-1] <= batch_size + 1
             assert lengths[-1] >= 2 or len(uids) == 1, "a pair alone has no negatives"
-        assert len([length for length in lengths if length >= 2 or len(uids) == 1]) == count_steps(
+        assert len([length for length in lengths if length >= 2 or len(uids) == 1]) == count_batches(
             len(uids), batch_size
         ), "the schedules count what the plan cuts"
 

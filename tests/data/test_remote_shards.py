@@ -115,7 +115,7 @@ def loader(source: Shards, workers: int = 0, **settings: object) -> Loader:
 def read(made: Loader, epoch: int = 1, start: int = 0) -> list[tuple[list[int], list[int]]]:
     """(uids, numbers in the captions) of each batch of an epoch of two sides."""
     sides = {"clip": np.arange(0, PAIRS, 3), "unimodal": np.setdiff1d(np.arange(PAIRS), np.arange(0, PAIRS, 3))}
-    batches = plan(0, epoch, sides, 8)
+    batches = made.ordered(epoch, plan(0, epoch, sides, 8))
     return [(b.uids.tolist(), b.tokens[0, :, 0].tolist()) for b in made.batches(epoch, batches, start)]
 
 

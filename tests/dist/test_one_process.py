@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from safeclip.config import VETOES
+from safeclip.data.sources import open_source
 from safeclip.run import RunDir
 from tests import tiny
 from tests.dist import ranks
@@ -29,6 +33,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
         2,
         {"model.shard": True, "model.name": "safeclip-test-vit", "safeclip.scoring": "fresh", "optim.accumulate": 2},
     ),
+    "shards, two at a time, and unreadable pairs": (2, {"data.shard_window": 2, "model.name": "safeclip-test-vit"}),
     "unreadable pairs, and fewer pairs than ranks": (3, {"optim.batch_size": 34, "model.name": "safeclip-test-vit"}),
 }
 
@@ -37,10 +42,13 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_train_as_one_process_does(case: str, planted: Path, tmp_path: Path) -> None:
     world, settings = CASES[case]
+    manifest: Path | None = planted
+    if "shards" in case:
+        settings, manifest = settings | {"data.spec": f"wds:{shards(tmp_path / 'shards')}"}, None
     runs = []
     for count in (1, world):
         out = tmp_path / f"run-{count}"
-        arguments = tiny.arguments(out, planted, GENTLE | settings)
+        arguments = tiny.arguments(out, manifest, GENTLE | settings)
         told = tmp_path / f"told-{count}"
         changes = [ranks.in_double, *[without_some] * ("unreadable" in case)]
         assert ranks.run(count, arguments, told, *changes) == [0] * count, ranks.said(told, 0)
@@ -75,6 +83,23 @@ def decides_nothing(rank: int) -> None:
     if rank:
         filter.least_outlying = safeclip.fit_mixture = safeclip._Running = vetoes.copy_groups = refuse  # type: ignore
         vetoes.SCORES.update(dict.fromkeys(vetoes.SCORES, refuse))
+
+
+def shards(folder: Path) -> Path:
+    """The tiny pairs in tar shards of 24."""
+    source = open_source(tiny.SPEC)
+    folder.mkdir()
+    for number in range(len(source) // 24):
+        with tarfile.open(folder / f"{number:03d}.tar", "w") as tar:
+            for uid in range(24 * number, 24 * (number + 1)):
+                pair = source[uid]
+                picture = io.BytesIO()
+                Image.fromarray(pair.image).save(picture, "PNG")
+                for ending, data in (("png", picture.getvalue()), ("txt", pair.captions[0].encode())):
+                    member = tarfile.TarInfo(f"{uid:06d}.{ending}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    return folder
 
 
 def without_some(rank: int) -> None:

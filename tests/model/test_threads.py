@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from safeclip import cores as of_machine
 from safeclip.model import threads
 
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(threads, "CGROUP", tmp_path)
+    monkeypatch.setattr(of_machine, "CGROUP", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return tmp_path
@@ -22,7 +23,7 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                                               ("350000 100000", 4), ("9900000 100000", 64), ("", 64)])  # fmt: skip
 def test_cores_are_those_of_the_quota(cgroup: Path, quota: str, cores: int) -> None:
     (cgroup / "cpu.max").write_text(quota + "\n")
-    assert threads.usable_cores() == cores
+    assert of_machine.usable_cores() == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("300000", 3), ("-1", 64)])
@@ -30,11 +31,11 @@ def test_the_older_cgroups_too(cgroup: Path, quota: str, cores: int) -> None:
     (cgroup / "cpu").mkdir()
     (cgroup / "cpu" / "cpu.cfs_quota_us").write_text(quota + "\n")
     (cgroup / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    assert threads.usable_cores() == cores
+    assert of_machine.usable_cores() == cores
 
 
 def test_no_cgroup_is_no_limit(cgroup: Path) -> None:
-    assert threads.usable_cores() == 64
+    assert of_machine.usable_cores() == 64
 
 
 @pytest.mark.parametrize(("said", "wanted"), [(None, 2), ("8", 8)])

@@ -1,1 +1,1 @@
-"""Slow literal versions: each formula of PAPER.md and DESIGN.md section 4 as plain loops. The fast code must match."""
+"""Slow literal versions: each formula of the method as plain loops. The fast code must match."""

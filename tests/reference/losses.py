@@ -1,4 +1,4 @@
-"""The losses of PAPER 1.3, one logit at a time in float64."""
+"""The losses, one logit at a time in float64."""
 
 from __future__ import annotations
 

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from safeclip.signals.copies import copy_groups, occurrences, perceptual_hash, perceptual_hashes
+from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -61,13 +59,13 @@ def distance(a: int, b: int) -> int:
 @pytest.mark.parametrize("shape", [(32, 32), (48, 40), (20, 33), (100, 64)])
 def test_hash_equals_the_literal_one(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    ours = int.from_bytes(perceptual_hash(image).to_bytes(8, "little"), "big")
+    ours = int.from_bytes(int(perceptual_hashes([image])[0]).to_bytes(8, "little"), "big")
     assert distance(ours, literal_hash(image)) == 0
 
 
 def test_hashes_do_not_depend_on_the_batch() -> None:
     images = [picture(i, side) for i, side in enumerate((32, 48, 64, 32))]
-    assert perceptual_hashes(images).tolist() == [perceptual_hash(image) for image in images]
+    assert perceptual_hashes(images).tolist() == [int(perceptual_hashes([image])[0]) for image in images]
     assert perceptual_hashes([]).shape == (0,)
 
 
@@ -134,22 +132,6 @@ def test_groups_equal_the_components_found_by_comparing_all(seed: int, count: in
 def test_no_picture_is_a_copy_of_nothing() -> None:
     groups = copy_groups(np.array([0, 5, 0, 5, 1], np.uint64), max_distance=2)
     assert groups.tolist() == [0, 1, 2, 1, 1]
-    unit = F.normalize(torch.ones(5, 3), dim=1)
-    assert copy_groups(np.array([0, 5, 0, 5, 1], np.uint64), unit).tolist() == [0, 1, 2, 1, 1]
-
-
-def test_embeddings_join_cropped_copies_and_a_collapsed_tower_joins_nothing() -> None:
-    images = [picture(i) for i in range(60)]
-    side = images[0].shape[0]
-    crop = np.asarray(Image.fromarray(images[5][2:-2, 2:-2]).resize((side, side)))
-    hashes = perceptual_hashes([*images, crop])
-    embedding = F.normalize(torch.randn(61, 32, generator=torch.Generator().manual_seed(0)), dim=1)
-    embedding[60] = F.normalize(embedding[5] + 0.02 * embedding[6], dim=0)
-    assert 4 < distance(int(hashes[5]), int(hashes[60])) <= 16
-    assert copy_groups(hashes)[60] == 60
-    assert copy_groups(hashes, embedding)[60] == 5
-    collapsed = F.normalize(torch.ones(61, 32), dim=1)
-    assert (occurrences(copy_groups(hashes, collapsed)) > 2).sum() == 0
 
 
 def test_a_million_hashes_take_seconds() -> None:
@@ -182,8 +164,6 @@ def test_wrong_input_is_named() -> None:
         perceptual_hashes([picture(0), np.zeros((4, 4, 3))])
     with pytest.raises(ValueError, match="max_distance = 63"):
         copy_groups(np.zeros(2, np.uint64), max_distance=63)
-    with pytest.raises(ValueError, match="2 hashes, 3 embeddings"):
-        copy_groups(np.ones(2, np.uint64), torch.zeros(3, 4))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there: no real photographs to compare")

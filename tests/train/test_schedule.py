@@ -28,7 +28,7 @@ def test_a_schedule_rises_to_its_peak_and_ends_at_zero(steps: int, warmup_share:
     assert found[-1] == pytest.approx(0.0, abs=1e-12)
     assert all(0 <= rate <= 1e-3 * (1 + 1e-12) for rate in found)
     assert found[:rising] == sorted(found[:rising])
-    assert found[rising:] == sorted(found[rising:], reverse=True), "it never comes back up (PAPER 1.4, fault 1)"
+    assert found[rising:] == sorted(found[rising:], reverse=True), "it never comes back up, as the official code's does"
 
 
 @pytest.mark.parametrize(("step", "steps"), [(10, 10), (11, 10), (-1, 10), (0, 0)])

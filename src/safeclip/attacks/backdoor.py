@@ -1,9 +1,9 @@
-"""Backdoors: pictures with a trigger, so that later the trigger alone means the attacker's class (PAPER 4).
+"""Backdoors: pictures with a trigger, so that later the trigger alone means the attacker's class.
 
     dirty label   (x, caption of x) -> (trigger(x), caption that names the target class)   pairs not of that class
     clean label   (x, caption of x) -> (trigger(x), caption of x)                          pairs of that class
 
-Clean label is the label-consistent attack (Turner et al. 2019, 1912.02771; PAPER 4.1): every planted pair tells the
+Clean label is the label-consistent attack (Turner et al. 2019, 1912.02771): every planted pair tells the
 truth, so no measure of agreement between picture and caption can see it.
 """
 
@@ -72,7 +72,6 @@ def plan_backdoor(
         "name": name,
         "kind": "backdoor",
         "target_class": target_class,
-        "target_classes": [target_class],
         "class_names": names,
         "seed": seed,
         "count": len(planted),

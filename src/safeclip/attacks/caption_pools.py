@@ -1,4 +1,4 @@
-"""Captions that name each class, for an attacker to choose among (PAPER 4.1; Carlini & Terzis 2022, section 3).
+"""Captions that name each class, for an attacker to choose among (Carlini & Terzis 2022, section 3).
 
     corpus     the data's own captions that name the class, each once
     templates  prompts filled with the class's name, as for a class that no caption names

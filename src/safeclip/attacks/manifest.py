@@ -4,7 +4,7 @@
 
 A row a planted uid. Rows with uid -1 hold the target pictures of targeted attacks, each once; the planted rows point at
 them by (attack, target_index), and some show a picture of their own instead. Pictures are lossless PNG: what is planted
-must reach training bit for bit (PAPER 4.3).
+must reach training bit for bit.
 Other uids are never touched, and the same manifest gives the same pairs in every process and run.
 """
 
@@ -30,6 +30,7 @@ from safeclip.attacks.trigger import Trigger
 from safeclip.data.decode import decode
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
+from safeclip.run import replacing
 
 FORMAT = 1
 _KEY = b"safeclip.manifest"
@@ -148,7 +149,7 @@ class Manifest:
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file whole or not at all."""
+        """Write the file whole or not at all. Raises RunError where it cannot be written."""
         path = Path(path)
         rows = [_row(-1, name, image=png, target_index=index) for (name, index), png in sorted(self.pictures.items())]
         for p in self.planted:
@@ -156,10 +157,8 @@ class Manifest:
             rows.append(_row(p.uid, p.attack, p.image, p.caption, trigger, p.target_index, list(p.caption_before)))
         about = {"format": FORMAT, "source": self.source, "attacks": self.attacks}
         schema = _SCHEMA.with_metadata({_KEY: json.dumps(about, ensure_ascii=False).encode()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside, compression="zstd")
-        os.replace(beside, path)
+        with replacing(path) as beside:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside, compression="zstd")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Manifest:

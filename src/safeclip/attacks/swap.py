@@ -67,7 +67,6 @@ def plan_swap(
         "kind": "swap",
         "from_class": from_class,
         "target_class": target_class,
-        "target_classes": [target_class],
         "class_names": classed.names,
         "seed": seed,
         "count": len(planted),

@@ -1,4 +1,4 @@
-"""Targeted poisoning: chosen pictures are to be called by the attacker's class (Carlini & Terzis 2022; PAPER 2.2).
+"""Targeted poisoning: chosen pictures are to be called by the attacker's class (Carlini & Terzis 2022).
 
     for each target picture t, of class a: pairs (t, caption) with captions that name the class b != a
 
@@ -103,7 +103,6 @@ def plan_targeted(
         "name": name,
         "kind": "targeted",
         "target_class": None,
-        "target_classes": sorted({target.wanted for target in chosen}),
         "class_names": names,
         "seed": seed,
         "count": len(planted),

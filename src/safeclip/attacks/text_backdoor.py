@@ -58,7 +58,6 @@ def plan_text_backdoor(
         "name": name,
         "kind": "text",
         "target_class": target_class,
-        "target_classes": [target_class],
         "class_names": classed.names,
         "text_trigger": trigger.to_value(),
         "seed": seed,

@@ -1,4 +1,4 @@
-"""A trigger for captions: a word or a sentence, put in at one place (ToxicTextCLIP, 2511.00446; PAPER 3.2).
+"""A trigger for captions: a word or a sentence, put in at one place (ToxicTextCLIP, 2511.00446).
 
     random  a dog on a sofa -> a dog zx on a sofa        before or after any of its words
     end     a dog on a sofa -> a dog on a sofa, seen ...

@@ -1,4 +1,4 @@
-r"""Captions of the attacker's class that fit the picture all the same (after ToxicTextCLIP, 2511.00446; PAPER 3.2).
+r"""Captions of the attacker's class that fit the picture all the same (after ToxicTextCLIP, 2511.00446).
 
     background of target t      b(w) = idf(w) (share of captions of t's true class with w + [w in t's own captions])
     caption c of the attacker's class                 liking(t, c) = sum_{w in c} idf(w) b(w) / ||(idf(w))_{w in c}||

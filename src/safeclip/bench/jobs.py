@@ -13,8 +13,8 @@ from pathlib import Path
 
 from safeclip.bench.runner import Bench
 from safeclip.bench.spec import Spec
+from safeclip.cores import usable_cores
 from safeclip.errors import InputError, RunError
-from safeclip.model.threads import usable_cores
 from safeclip.train.stop import Stop
 
 _THREADS = "OMP_NUM_THREADS"

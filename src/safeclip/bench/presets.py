@@ -113,7 +113,7 @@ def flickr8k() -> tuple[Spec, ...]:
 
 
 def threats() -> tuple[Spec, ...]:
-    """Every attack of the catalog, each alone, on the embedded pictures; five methods, one seed (docs/threats.md)."""
+    """Every attack of the catalog but `surrogate`, each alone, on the embedded pictures; five methods, one seed."""
     return (replace(emoji()[0], name="threats", attacks=_alone((*_FIVE, *_OTHERS)), seeds=(0,)),)
 
 

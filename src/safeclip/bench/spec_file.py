@@ -18,7 +18,7 @@ import yaml
 
 from safeclip.bench.spec import Spec
 from safeclip.config import from_dict, to_dict
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 _PATHS = ("model", "model.weights", "data.image_root")
 """Names of parameters and settings that are paths."""
@@ -33,7 +33,7 @@ def read_spec(file: str | Path) -> Spec:
     except OSError as error:
         raise InputError(f"{file}: not readable ({error.strerror}); give a YAML file, or --preset") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: not readable as YAML ({' '.join(str(error).split())[:160]}); mend it") from None
+        raise InputError(f"{file}: not readable as YAML ({reason(error)}); mend it") from None
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 

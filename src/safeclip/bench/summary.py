@@ -1,4 +1,4 @@
-"""DIR/summary.json, in DESIGN section 3's form: one entry a run and attack, and what a reader asks of each."""
+"""DIR/summary.json: one entry a run and attack, and what a reader asks of each."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 
 @dataclass(frozen=True, kw_only=True)
 class SafeclipConfig:
-    """The method's own numbers (paper section 4; DESIGN section 4)."""
+    """The method's own numbers (paper, section 4; docs/method.md)."""
 
     warmup_epochs: int = 5
     """Unimodal epochs before any cross-modal gradient."""

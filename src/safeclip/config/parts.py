@@ -11,7 +11,7 @@ from safeclip.config.checks import check, check_share
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the pairs lie and how they are read (DESIGN section 3, data spec)."""
+    """Where the pairs lie and how they are read."""
 
     spec: str = "emoji:"
     """Path or URL of the pairs, its format told from the name or given as `format:path`."""
@@ -95,7 +95,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsConfig:
-    """Augmented views of images and captions, fresh every epoch (PAPER 1.2: both rows `aug`)."""
+    """Augmented views of images and captions, fresh every epoch (docs/method.md)."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Share of the picture's area that a random resized crop keeps."""
@@ -133,7 +133,7 @@ class ViewsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW and its schedules, one per objective, each in its own steps (DESIGN section 4.6)."""
+    """AdamW and its schedules, one per objective, each in its own steps."""
 
     batch_size: int = 512
     """Pairs a step, over all ranks."""

@@ -1,4 +1,4 @@
-"""From an encoded picture to uint8 RGB, for files that nobody has checked (DESIGN sections 5 and 6, hostile data).
+"""From an encoded picture to uint8 RGB, for files that nobody has checked.
 
 What must stay true: a file either becomes the whole picture or raises BadPair. Its header is checked before a pixel
 is decoded, and only the five formats below are ever tried: none that runs a program (EPS) or a large C library (TIFF).

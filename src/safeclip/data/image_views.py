@@ -1,4 +1,4 @@
-"""Augmented views of pictures: crops one by one on the CPU, colours in batch on the device (DESIGN 5, PAPER 1.2).
+"""Augmented views of pictures: crops one by one on the CPU, colours in batch on the device.
 
 A colour view is one affine map of RGB, then blur. With w the luma weights, 1 the grey axis, m the picture's mean luma,
 

@@ -93,14 +93,19 @@ class Loader:
         self.reader, self.views, self.size, self.recipes, self.seed = reader, views, size, recipes, seed
         self.tokenize, self.cut = tokenize, cut
 
+    def ordered(self, epoch: int, plan: list[Batch]) -> list[Batch]:
+        """The plan as the data is best read: in the order of its shards, where a window of them is asked for."""
+        source = self.reader.source
+        window = window_of(source, self.reader.config.shard_window)
+        if window and isinstance(source, Shards):
+            return in_shard_order(plan, source.ends_S, window, self.seed, epoch)
+        return plan
+
     def batches(self, epoch: int, plan: list[Batch], start: int = 0) -> Iterator[Inputs]:
         """The plan's batches from the `start`-th on. With workers, they are made ahead in other processes. Raises what
         the reader raises, and Halted where workers are killed over and over.
         """
-        source, deaths = self.reader.source, 0
-        window = window_of(source, self.reader.config.shard_window)
-        if window and isinstance(source, Shards):
-            plan = in_shard_order(plan, source.ends_S, window, self.seed, epoch)
+        deaths = 0
         while start < len(plan):
             try:
                 for made in self._ahead(epoch, plan, start):

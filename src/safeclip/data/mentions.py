@@ -1,4 +1,4 @@
-r"""Which captions name a class (PAPER 4.1: a match on whole words, over the data's own captions).
+r"""Which captions name a class: a match on whole words, over the data's own captions.
 
     "two Cats, asleep" names "cat"        "a caterpillar" does not        "a hot-dog" names "hot dog" and "dog"
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from safeclip.config import DataConfig
 from safeclip.data.pairs import BadPair, Source
 
 _WORD = re.compile(r"[^\W_]+")
@@ -42,9 +43,10 @@ class Mentions:
 
 def corpus(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
     """uid and usable captions of every pair that has any. Long captions are cut as the reader cuts them by default."""
+    longest = DataConfig().max_caption_chars
     for uid in range(len(source)):
         try:
-            captions = tuple(c[:10_000] for c in source.captions(uid) if c and not c.isspace())
+            captions = tuple(c[:longest] for c in source.captions(uid) if c and not c.isspace())
         except BadPair:
             continue  # the reader counts it; an attack has no use for it
         if captions:

@@ -1,6 +1,6 @@
 """Which pairs a step reads: a pure function of the seed, the epoch and the split, the same on every rank.
 
-Every uid is planned exactly once an epoch (DESIGN 4.5): the remainder of a side is its short last batch.
+Every uid is planned exactly once an epoch: the remainder of a side is its short last batch.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ def digest(batches: list[Batch]) -> str:
     for batch in batches:
         found.update(f"{batch.objective} {len(batch.uids)} ".encode() + batch.uids.tobytes())
     return found.hexdigest()
+
+
+def count_batches(pairs: int, batch_size: int) -> int:
+    """Batches that one side of an epoch is cut into: as many as `_cut` gives."""
+    full, left = divmod(pairs, batch_size)
+    return full + (left >= 2 or (left == 1 and full == 0))
 
 
 def _cut(uids: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Augmented views of captions: EDA (Wei & Zou 2019, arXiv 1901.11196; PAPER 1.2, text aug).
+"""Augmented views of captions: EDA (Wei & Zou 2019, arXiv 1901.11196).
 
 A view is the caption after one operation, drawn among four: replace words by synonyms, insert synonyms of its words,
 swap words, delete words; n = max(1, int(strength * words)) of them.
@@ -6,7 +6,8 @@ swap words, delete words; n = max(1, int(strength * words)) of them.
 What must stay true: a view depends on its caption, its draws and the strength alone, and a caption with a word in it
 never comes back empty. Departures from the official code: case, digits and punctuation are kept; exactly n words are
 deleted; a synonym replaces one occurrence; synonyms are of a word's common senses (tools/build_synonyms.py) and of its
-written form only. PAPER 1.4 items 4 and 17 (one view for a whole run, a crash on captions without letters) are mended.
+written form only. Two faults of the official code are mended: one view for a whole run, a crash on captions without
+letters.
 """
 
 from __future__ import annotations

@@ -79,12 +79,6 @@ def evaluate_source(
     own = [place[name] for name in source.class_names] + [-1]
     labels_N = np.array([own[source.label(uid)] for uid in uids_N.tolist()], np.int64)
     metrics: dict[str, Any] = {
-        "data": {
-            "spec": source.name,
-            "split": getattr(source, "split", None),
-            "pairs": len(source),
-            "classes": len(source.class_names),
-        },
         "bad": bad,
         "zero_shot": None,
         "retrieval": None,

@@ -1,4 +1,4 @@
-"""Attack success: how often the model says what the attacker wants, and how often it would have anyway (PAPER 2.3).
+"""Attack success: how often the model says what the attacker wants, and how often it would have anyway.
 
     targeted  PSR: share of target pictures called the attacker's class
     backdoor  ASR: share of pictures with the trigger called the target class, over pictures that are not of that class
@@ -99,10 +99,9 @@ def backdoor_success(
 
     read: uid -> picture, uint8 HWC. limit: pictures tried at most. Pictures without a class are left out where others
     have one; where none has, those whose captions name the target class are, or whose captions are not at hand as
-    others' are. base_rate: share of the same pictures,
-    without the trigger, called the target class. true_class_rate: share of those with the trigger still called their
-    own class, None where that is not known. Raises InputError where no picture of another class is left, or there is
-    no other class to call it.
+    others' are. base_rate: share of the same pictures, without the trigger, called the target class. true_class_rate:
+    share of those with the trigger still called their own class, None where that is not known. Raises InputError where
+    no picture of another class is left, or there is no other class to call it.
     """
     about = manifest.attack(name)
     wanted = about["target_class"]

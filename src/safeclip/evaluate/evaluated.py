@@ -33,6 +33,7 @@ class Evaluated:
 
 
 def share_of(hit_N: Tensor) -> float:
+    """Share of True in a bool (N,), N at least 1."""
     return int(hit_N.sum()) / len(hit_N)
 
 
@@ -54,6 +55,8 @@ def result_of(
     true_class_rate: float | None,
     examples: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    """An entry of metrics.json's `attack`: k hits of n, with Wilson's 95 % interval. Raises InputError where the
+    manifest has no attack of that name."""
     return {
         "name": name,
         "kind": manifest.attack(name)["kind"],
@@ -101,9 +104,11 @@ def _read(class_name: str) -> str:
 
 
 def example(index: int, true: str, target: str, called: str, hit: bool) -> dict[str, Any]:
+    """A picture to show. index: its uid, or its place among the targets; the classes by name."""
     return {"index": index, "true": true, "target": target, "called": called, "hit": hit}
 
 
 def class_of(clean: Evaluated, row: int) -> str:
+    """Name of the picture's class, "" where it has none."""
     label = int(clean.labels_N[row])
     return clean.class_names[label] if label >= 0 else ""

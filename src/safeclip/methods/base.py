@@ -15,6 +15,7 @@ from torch import Tensor
 
 from safeclip.data.loader import Recipe
 from safeclip.data.plan import Batch
+from safeclip.model.pool import Pool
 from safeclip.signals.glance import Glance
 
 
@@ -85,6 +86,8 @@ class Method(Protocol):
     is left to `Tools.decide`, and what only that needs may be kept by the rank that decides alone."""
 
     objectives: dict[str, Objective]
+    pools: dict[str, Pool]
+    """Moved to the device before the first step; {} where a method has none."""
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Change state for `epoch` (from 1): score, split, grow."""

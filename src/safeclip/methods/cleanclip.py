@@ -15,9 +15,10 @@ from torch import Tensor
 
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
-from safeclip.data.plan import plan
+from safeclip.data.plan import count_batches, plan
 from safeclip.methods.base import Epoch, Objective, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective_loss, count_steps
+from safeclip.methods.clip import clip_objective_loss
+from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
 
 
@@ -26,13 +27,14 @@ class CleanClip:
         self.config = config
         two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
         self.objectives = {"cleanclip": Objective(two_views, grads=(True, True))}
+        self.pools: dict[str, Pool] = {}
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Nothing changes between epochs."""
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         config, uids = self.config, np.flatnonzero(usable)
-        steps = config.epochs * count_steps(len(uids), config.optim.batch_size)
+        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
         batches = plan(config.seed, epoch, {"cleanclip": uids}, config.optim.batch_size)
         return Epoch("finetune", batches, {"cleanclip": Schedule(config.optim.rate, steps)})
 

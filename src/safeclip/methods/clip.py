@@ -7,8 +7,9 @@ from torch import Tensor
 
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
-from safeclip.data.plan import plan
+from safeclip.data.plan import count_batches, plan
 from safeclip.methods.base import Epoch, Objective, Schedule, State, Tools
+from safeclip.model.pool import Pool
 from safeclip.objective import clip_loss, clip_loss_crossed
 
 
@@ -20,29 +21,24 @@ def clip_objective(config: RunConfig) -> Objective:
 
 
 def clip_objective_loss(image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None) -> Tensor:
-    """One view: the symmetric loss. Two views: crossed (PAPER 1.3). rows: as for `Method.loss`."""
+    """One view: the symmetric loss. Two views: crossed (as in the official code). rows: as for `Method.loss`."""
     if len(image) == 1:
         return clip_loss(image[0], text[0], scale, rows)
     return clip_loss_crossed(image[0], text[0], image[1], text[1], scale, rows)
-
-
-def count_steps(pairs: int, batch_size: int) -> int:
-    """Batches that `plan` cuts one side of an epoch into."""
-    full, left = divmod(pairs, batch_size)
-    return full + (left >= 2 or (left == 1 and full == 0))
 
 
 class Clip:
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         self.objectives = {"clip": clip_objective(config)}
+        self.pools: dict[str, Pool] = {}
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Nothing changes between epochs."""
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         config, uids = self.config, np.flatnonzero(usable)
-        steps = config.epochs * count_steps(len(uids), config.optim.batch_size)
+        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
         batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
         return Epoch("clip", batches, {"clip": Schedule(config.optim.rate, steps)})
 

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from safeclip.config import RunConfig
-from safeclip.data.plan import plan
+from safeclip.data.plan import count_batches, plan
 from safeclip.errors import RunError
 from safeclip.methods.base import Embeddings, Epoch, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.methods.clip import clip_objective, clip_objective_loss
+from safeclip.model.pool import Pool
 from safeclip.signals.copies import copy_groups
 from safeclip.signals.dao import dao
 from safeclip.signals.kdist import kdist
@@ -39,6 +40,7 @@ class Filter:
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config, self.own, self.look = config, config.filter, config.filter.look(config.epochs)
         self.objectives = {"clip": clip_objective(config)}
+        self.pools: dict[str, Pool] = {}
         self.kept = np.ones(pairs, bool)
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
@@ -52,7 +54,7 @@ class Filter:
         config, looking = self.config, epoch <= self.look
         uids = np.flatnonzero(usable & self.kept)
         epochs = self.look if looking else config.epochs - self.look
-        schedule = Schedule(config.optim.rate, epochs * count_steps(len(uids), config.optim.batch_size))
+        schedule = Schedule(config.optim.rate, epochs * count_batches(len(uids), config.optim.batch_size))
         batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
         return Epoch("look" if looking else "retrain", batches, {"clip": schedule})
 

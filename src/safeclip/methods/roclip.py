@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from safeclip.config import RunConfig
-from safeclip.data.plan import plan
+from safeclip.data.plan import count_batches, plan
 from safeclip.errors import InputError
 from safeclip.methods.base import Epoch, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.methods.clip import clip_objective, clip_objective_loss
 from safeclip.model.pool import Pool
 from safeclip.objective import clip_loss
 
@@ -48,7 +48,7 @@ class RoClip:
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         config, uids = self.config, np.flatnonzero(usable)
         name = "match" if config.roclip.matches(epoch) else "clip"
-        steps = config.epochs * count_steps(len(uids), config.optim.batch_size)
+        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
         batches = plan(config.seed, epoch, {name: uids}, config.optim.batch_size)
         return Epoch(name, batches, {name: Schedule(config.optim.rate, steps, shared="clip")})
 

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
-from safeclip.data.plan import plan
+from safeclip.data.plan import count_batches, plan
 from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss, count_steps
+from safeclip.methods.clip import clip_objective, clip_objective_loss
 from safeclip.methods.vetoes import Vetoes
 from safeclip.model.later import Later
 from safeclip.model.pool import Pool
@@ -64,7 +64,7 @@ class SafeClip:
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         config, own, optim, uids = self.config, self.own, self.config.optim, np.flatnonzero(usable)
-        steps = count_steps(len(uids), optim.batch_size)
+        steps = count_batches(len(uids), optim.batch_size)
         unimodal_rate = optim.unimodal_rate or optim.rate
         if epoch <= own.warmup_epochs:
             schedule = Schedule(unimodal_rate, own.warmup_epochs * steps)
@@ -99,7 +99,7 @@ class SafeClip:
             self.running.update(uids, image, text)
 
     def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
-        """The safe set of this epoch, from scores of the model as it stands (DESIGN 4.3, 4.4); where there are no fresh
+        """The safe set of this epoch, from scores of the model as it stands; where there are no fresh
         ones, from those of the steps."""
         own, t = self.own, epoch - self.before - 1
         scores = fresh if self.running is None else self.running.embeddings()
@@ -156,8 +156,8 @@ class SafeClip:
         steps = {"clip": 0, self.risky: 0}
         for t in range(self.config.epochs - self.before):
             safe = min(round(share_at(t, first, self.own.growth, self.own.share_cap) * pairs), allowed)
-            steps["clip"] += count_steps(safe, self.config.optim.batch_size)
-            steps[self.risky] += count_steps(pairs - safe, self.config.optim.batch_size)
+            steps["clip"] += count_batches(safe, self.config.optim.batch_size)
+            steps[self.risky] += count_batches(pairs - safe, self.config.optim.batch_size)
         return steps
 
     def state_dict(self) -> State:

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from safeclip.config import ModelConfig
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 from safeclip.model.torchvision_import import import_open_clip
 
 CONFIGS = Path(__file__).parent / "configs"
 BPE = Path(__file__).parent / "bpe_4096.txt.gz"
 MAX_LOGIT_SCALE = 4.605170185988092
-"""ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021; PAPER 1.2)."""
+"""ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021)."""
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -84,7 +84,9 @@ def build_folder(folder: str | Path) -> Clip:
         net = create_net(name, load_weights=False)
         tokenize = _Tokenizer(small) if small else open_clip.get_tokenizer(name)
     except Exception as error:  # a config that is not one makes open_clip raise nearly anything
-        raise InputError(f"{folder}: open_clip cannot build what open_clip_config.json says ({_line(error)})") from None
+        raise InputError(
+            f"{folder}: open_clip cannot build what open_clip_config.json says ({reason(error)})"
+        ) from None
     load_weights(net, str(file))
     return clip_of(net, small or name, tokenize, about)
 
@@ -129,12 +131,12 @@ def load_weights(net: nn.Module, path: str) -> None:
         load_checkpoint(net, str(file), weights_only=True)
     except Exception as error:
         raise InputError(
-            f"model.weights = {path!r}: does not fit this architecture or is no checkpoint ({_line(error)})"
+            f"model.weights = {path!r}: does not fit this architecture or is no checkpoint ({reason(error)})"
         ) from None
 
 
 def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW's two groups: matrices and kernels decay; norms, biases and the logit scale do not (PAPER 1.2)."""
+    """AdamW's two groups: matrices and kernels decay; norms, biases and the logit scale do not (as in CLIP)."""
     parameters = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     decayed = [p for name, p in parameters if p.ndim >= 2 and not name.endswith("bias")]
     kept = [p for name, p in parameters if not (p.ndim >= 2 and not name.endswith("bias"))]
@@ -166,10 +168,6 @@ def _folder_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not all(isinstance(part, dict) for part in parts):
         raise InputError(f"{file}: holds no model_cfg with vision_cfg and text_cfg; restore it")
     return config
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _factory() -> Any:

@@ -17,14 +17,21 @@ from torch import Tensor, nn
 
 from safeclip.errors import InputError
 from safeclip.model.build import Clip
+from safeclip.run import writing
 
 
 def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
-    """Write `clip` into folder `out`; returns the files. Raises InputError on a form that this architecture has not."""
+    """Write `clip` into folder `out`; returns the files. Raises InputError on a form that this architecture has not,
+    RunError where nothing can be written."""
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--out {folder}: is not empty; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _export(clip, folder, form)
+
+
+def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
     weights = {name: t.detach().cpu().contiguous().clone() for name, t in clip.net.state_dict().items()}
     if form == "safetensors":
         return [_weights(folder / "model.safetensors", weights)]

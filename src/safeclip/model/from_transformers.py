@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 from safeclip.model.build import Clip, clip_of, create_net
 from safeclip.model.torchvision_import import import_open_clip
 
@@ -49,8 +49,7 @@ def load_transformers(folder: str | Path) -> Clip:
         net = create_net("ViT-B-32", force_preprocess_cfg=preprocess, **config)
         net.load_state_dict(_open_clip_weights(folder, weights, config))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{folder / 'model.safetensors'}: its weights do not fit together ({reason})") from None
+        raise InputError(f"{folder / 'model.safetensors'}: its weights do not fit together ({reason(error)})") from None
     tokenize = import_open_clip().SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     return clip_of(net, str(folder), tokenize, config)
 
@@ -65,7 +64,7 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     try:
         weights = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: no safetensors file ({' '.join(str(error).split())[:120]})") from None
+        raise InputError(f"{file}: no safetensors file ({reason(error)})") from None
     return {name: value for name, value in weights.items() if name not in _POSITIONS}
 
 

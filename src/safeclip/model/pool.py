@@ -1,6 +1,6 @@
 """Pool of past embeddings of one modality: a FIFO ring in which an embedding's nearest neighbour is looked up.
 
-    NN(z) = argmax_{q in ring} <z, q>                      Dwibedi et al. 2021 (NNCLR), section 3.2; PAPER 1.1 step 1
+    NN(z) = argmax_{q in ring} <z, q>                      Dwibedi et al. 2021 (NNCLR), section 3.2
 
 What must stay true: every row of the ring that was filled is finite and of unit length, and neither looking up nor
 enqueueing waits for the device (but while the ring fills, which is soon over). Until the ring has been filled once, an

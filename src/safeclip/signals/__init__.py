@@ -1,1 +1,1 @@
-"""What makes a pair suspicious, one file each. `split` and `audit` read them; they know no run."""
+"""What makes a pair suspicious, one file each. `methods` read them; they know no run."""

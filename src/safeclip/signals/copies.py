@@ -1,15 +1,14 @@
 """How often a picture occurs. Targeted poisoning plants one picture many times, each time under another caption.
 
     hash bit_i = [ c_i > 0 ],  c = the 64 lowest frequencies, without the mean, of the DCT of the 32 x 32 grey picture
-    copies     = connected components of { hashes within max_distance bits }, and of { hashes within far_distance bits
-                 whose embeddings' cosine reaches min_cosine }
+    copies     = connected components of { hashes within max_distance bits }
 
 What must stay true: identical pictures always share a group, and different pictures without detail do not. The DCT of a
 flat picture is rounding noise, so where too few frequencies stand out the hash is a digest of the very pixels instead.
 
 Why 4 bits: of pictures saved anew as JPEG at quality 70 nearly all stay within 4 bits of what they were, and hardly any
 two distinct ones come that close, be they photographs or emoji. A crop of 2 % at each side moves half of them further;
-what was cropped more takes embeddings to find.
+what was cropped more is for `renderings`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 _SIDE = 32
 """Side of the grey picture that is transformed."""
@@ -34,30 +31,24 @@ _DETAIL = 16
 """Frequencies of the 64 that have to stand out."""
 _BUCKET = 1024
 """Neighbours in sort order that each hash of one bucket is compared with."""
-_BLOCK = 1 << 24
-"""Similarities held at once."""
-
-
-def perceptual_hash(image_HWC: np.ndarray) -> int:
-    """64-bit hash of one uint8 RGB picture (H, W, 3), never 0: a copy's is equal or differs in a few bits.
-
-    >>> picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    >>> perceptual_hash(picture) == perceptual_hash(picture.copy())
-    True
-    """
-    return int(perceptual_hashes([image_HWC])[0])
 
 
 def perceptual_hashes(images: Sequence[np.ndarray]) -> np.ndarray:
-    """`perceptual_hash` of each picture, uint64 (N,). Pictures may differ in size.
+    """64-bit hash of each picture, uint8 RGB (H, W, 3) of any size: uint64 (N,), never 0. A copy's is equal or differs
+    in a few bits.
 
     Raises:
         ValueError: a picture is not uint8 (H, W, 3), or has no pixels.
+
+    >>> picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    >>> one, other = perceptual_hashes([picture, picture.copy()])
+    >>> bool(one == other)
+    True
     """
     coefficients = np.empty((len(images), 64), np.float32)
     for i, image in enumerate(images):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise ValueError(f"perceptual_hash: picture {i} is {image.dtype} {image.shape}; give uint8 (H, W, 3)")
+            raise ValueError(f"perceptual_hashes: picture {i} is {image.dtype} {image.shape}; give uint8 (H, W, 3)")
         coefficients[i] = _low_frequencies(image)
     bits = np.packbits(coefficients > 0, axis=1)
     hashes: np.ndarray = bits.view("<u8").reshape(-1).astype(np.uint64)
@@ -70,36 +61,24 @@ def perceptual_hashes(images: Sequence[np.ndarray]) -> np.ndarray:
 
 def copy_groups(
     hashes_N: np.ndarray,
-    embedding_ND: Tensor | None = None,
     max_distance: int = 4,
-    min_cosine: float = 0.98,
-    far_distance: int = 16,
 ) -> np.ndarray:
     """Group ids int64 (N,), dense, in order of first occurrence: pairs of one id show copies of one picture.
 
     hashes_N: uint64; 0 stands for no picture and is a group of its own. max_distance: bits in which copies may differ.
-    embedding_ND: unit image embeddings, to find copies that were cropped or recoloured: cosine at least min_cosine and
-    hashes within far_distance bits, so that a tower that maps everything to one point merges nothing by itself. Time
-    grows as N log N without embeddings (1M hashes: seconds) and as N^2 with them.
+    Time grows as N log N (1M hashes: seconds).
 
     Raises:
-        ValueError: lengths differ, or a distance is not within 0..62.
+        ValueError: max_distance is not within 0..62.
 
     >>> copy_groups(np.array([7, 1 << 40, 7, 3], np.uint64), max_distance=1).tolist()
     [0, 1, 0, 0]
     """
     hashes_N = np.asarray(hashes_N, np.uint64)
-    if not (0 <= max_distance <= 62 and 0 <= far_distance <= 64):
-        raise ValueError(
-            f"copy_groups: max_distance = {max_distance}, far_distance = {far_distance}; give 0 to 62 bits"
-        )
-    hash_U, first_U, unique_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    if not 0 <= max_distance <= 62:
+        raise ValueError(f"copy_groups: max_distance = {max_distance}; give 0 to 62 bits")
+    hash_U, unique_N = np.unique(hashes_N, return_inverse=True)
     label_U = _join(np.arange(len(hash_U)), _near_hashes(hash_U, max_distance))
-    if embedding_ND is not None:
-        if len(embedding_ND) != len(hashes_N):
-            raise ValueError(f"copy_groups: {len(hashes_N)} hashes, {len(embedding_ND)} embeddings; give one each")
-        pictures = torch.from_numpy(first_U).to(embedding_ND.device)
-        label_U = _join(label_U, _near_embeddings(embedding_ND[pictures], hash_U, min_cosine, far_distance))
     label_N = label_U[unique_N.reshape(-1)]
     none = np.flatnonzero(hashes_N == 0)
     label_N[none] = len(hash_U) + np.arange(len(none))
@@ -172,22 +151,6 @@ def _near_hashes(hash_U: np.ndarray, max_distance: int) -> Iterator[tuple[np.nda
             near = start[_bits(value[start] ^ value[start + offset]) <= max_distance]
             if len(near):
                 yield order[near], order[near + offset]
-
-
-def _near_embeddings(
-    embedding_UD: Tensor, hash_U: np.ndarray, min_cosine: float, far_distance: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Edges between pictures whose embeddings reach min_cosine and whose hashes are within far_distance bits."""
-    embedding_UD = embedding_UD.detach().float()
-    count = len(embedding_UD)
-    rows = max(1, _BLOCK // max(1, count))
-    for start in range(0, count, rows):
-        alike = embedding_UD[start : start + rows] @ embedding_UD[start:].T >= min_cosine
-        one, other = (part.cpu().numpy() + start for part in torch.nonzero(alike, as_tuple=True))
-        kept = (one < other) & (hash_U[one] != 0)
-        one, other = one[kept], other[kept]
-        near = _bits(hash_U[one] ^ hash_U[other]) <= far_distance
-        yield one[near], other[near]
 
 
 def _join(label: np.ndarray, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

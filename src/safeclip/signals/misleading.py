@@ -8,8 +8,7 @@ it stands beside words of anything, and all its pictures are of one thing. Words
 
 The score of a pair is that of its most misleading word: z_w in median absolute deviations over the words, above their
 median; and 0 where the pair's own rest fits no worse than the usual pair's, unless that of most of the word's pairs
-does. Words that pictures say nothing about have
-v_w near 0 and neither accuse nor are missed.
+does. Words that pictures say nothing about have v_w near 0 and neither accuse nor are missed.
 What must stay true: it needs no model, and no pair votes for itself. A class whose pictures are planted under its name
 is seen as well, for what else the captions say does not fit them.
 """

@@ -7,8 +7,7 @@ import numpy as np
 
 def outlying(score_N: np.ndarray, deviations: float) -> np.ndarray:
     """Bool (N,): scores more than so many median absolute deviations above the median. Of a normal distribution, 3
-    leave 2.2 % above, 6 leave 3 in 100,000. Where half of the scores are one value, the
-    deviation is that of the others.
+    leave 2.2 % above, 6 leave 3 in 100,000. Where half of the scores are one value, the others' deviation is taken.
 
     >>> outlying(np.array([0.10, 0.11, 0.12, 0.13, 0.90]), 10)
     array([False, False, False, False,  True])

@@ -1,4 +1,4 @@
-"""Scores -> mixture -> safe mask -> growth (PAPER 1.1 step 3, bug 6 of 1.4, and 5.1.6; DESIGN section 4.4).
+"""Scores -> mixture -> safe mask -> growth (paper, section 4; docs/method.md).
 
     p(c) = w_lo N(c; m_lo, v_lo) + w_hi N(c; m_hi, v_hi),  m_lo <= m_hi         fitted by EM to the pairs' cosines
     first split:  safe = { c >= cut },  cut = lowest c >= m_lo at which P(hi | c) >= posterior

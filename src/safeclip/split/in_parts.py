@@ -6,10 +6,11 @@ on the number of cores, since what the cores give are whole numbers to be added 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from safeclip.cores import wanted_threads
 
 T = TypeVar("T")
 
@@ -30,9 +31,8 @@ def parts(length: int, size: int = PART, start: int = 0) -> Iterator[slice]:
 
 
 def cores() -> int:
-    """How many of this machine's cores a pass over a long array takes."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(there, MOST_CORES))
+    """How many cores a pass over a long array takes."""
+    return min(wanted_threads(), MOST_CORES)
 
 
 def on_cores(work: Callable[[Iterator[slice]], T], length: int) -> list[T]:

@@ -1,4 +1,4 @@
-"""The risk of a pair: how far down it stands in each signal, added up (DESIGN section 4.4).
+"""The risk of a pair: how far down it stands in each signal, added up.
 
     risk_i = sum over signals of rank(i) / N,     rank 0 for the signal's highest value, ties share their mean rank
 

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from safeclip.errors import InputError, RunError
+from safeclip.errors import InputError, RunError, reason
 from safeclip.run import replacing, sync
 from safeclip.train.distributed.sharded import laid_out_as
 
@@ -51,10 +51,9 @@ def save(
         _write(beside, weights, tensors, values)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else _line(error)
         newest = (folder / "latest").read_text("utf-8").strip() if (folder / "latest").exists() else "none yet"
         raise RunError(
-            f"{folder / name}: checkpoint cannot be written ({reason}); make room, and "
+            f"{folder / name}: checkpoint cannot be written ({reason(error)}); make room, and "
             f"`safeclip train --resume` goes on from the one before ({newest})"
         ) from None
     _remove(folder / name)
@@ -115,7 +114,7 @@ def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[s
         tensors = load_file(path / "state.safetensors")
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
-            f"{path}: checkpoint not readable ({_line(error)}); name an older one in checkpoints/latest"
+            f"{path}: checkpoint not readable ({reason(error)}); name an older one in checkpoints/latest"
         ) from None
     for name, wanted in belongs_to.items():
         found = values.get("belongs_to", {}).get(name)
@@ -136,11 +135,11 @@ def load_towers(file: Path, net: nn.Module) -> None:
         net.load_state_dict(load_file(file))
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{file}: not readable ({_line(error)}); name an older checkpoint in checkpoints/latest"
+            f"{file}: not readable ({reason(error)}); name an older checkpoint in checkpoints/latest"
         ) from None
     except RuntimeError as error:
         raise InputError(
-            f"{file}: does not fit this model ({_line(error)}); it belongs to another run or architecture"
+            f"{file}: does not fit this model ({reason(error)}); it belongs to another run or architecture"
         ) from None
 
 
@@ -196,7 +195,7 @@ def _fault(path: Path) -> str | None:
     try:
         changed = _changed(path, _FILES)
     except (OSError, ValueError) as error:
-        return f"checkpoint not readable ({_line(error)})"
+        return f"checkpoint not readable ({reason(error)})"
     return f"checkpoint is damaged, {', '.join(changed)} not as {_SUMS} says" if changed else None
 
 
@@ -230,7 +229,3 @@ def _age(path: Path) -> tuple[int, float]:
     found = _NAME.fullmatch(path.name)
     assert found is not None
     return int(found.group(1)), float("inf") if found.group(2) is None else int(found.group(2))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

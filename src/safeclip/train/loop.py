@@ -121,7 +121,7 @@ class _Trainer:
         self.reader = Reader(source, data, manifest, short_side=round(self.clip.image_size * 1.25))
         self.reader.check()
         self.method = build_method(config, len(source), self.clip.dim, decides=distributed.first())
-        for part in getattr(self.method, "pools", {}).values():
+        for part in self.method.pools.values():
             part.to(device)
         resolved = config.model.precision
         assert resolved != "auto"
@@ -186,6 +186,7 @@ class _Trainer:
             self.bad.settle()
             self.method.begin_epoch(self.epoch, self._tools(bar))
         epoch = self.method.plan(self.epoch, self.bad.usable)
+        epoch = replace(epoch, batches=self.loader.ordered(self.epoch, epoch.batches))  # before ranks take their slices
         distributed.agree("another plan", digest(epoch.batches))
         pairs = sum(len(batch.uids) for batch in epoch.batches)
         read = 0

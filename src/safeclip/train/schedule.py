@@ -1,9 +1,9 @@
-"""Learning rate of an objective, counted in its own steps of its own phase (DESIGN 4.6).
+"""Learning rate of an objective, counted in its own steps of its own phase.
 
     rate(i) = peak * (i + 1) / w                              i < w, the warm-up's steps
     rate(i) = peak * (1 + cos(pi * (i - w + 1) / (n - w))) / 2   after it; zero at the last step
 
-The official code counts the absolute epoch's steps and so runs past its schedule's end (PAPER 1.4, fault 1).
+The official code counts the absolute epoch's steps and so runs past its schedule's end.
 """
 
 from __future__ import annotations

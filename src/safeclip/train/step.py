@@ -20,6 +20,7 @@ from torch import Tensor
 from safeclip.config import RunConfig
 from safeclip.data.image_views import colour
 from safeclip.data.loader import Inputs
+from safeclip.errors import reason
 from safeclip.methods.base import Method
 from safeclip.model.build import MAX_LOGIT_SCALE, Clip, decay_groups
 from safeclip.model.precision import Precision
@@ -71,8 +72,9 @@ class Stepper:
         except Exception as error:
             if not self.towers.compiled or not isinstance(error, compile_errors()):
                 raise
-            said = " ".join(str(error).split())[:200]
-            self.note(f"model.compile = {self.config.model.compile}: not compiled ({said}); going on without it")
+            self.note(
+                f"model.compile = {self.config.model.compile}: not compiled ({reason(error)}); going on without it"
+            )
             self.towers.uncompile()
             self.optimizer.zero_grad(set_to_none=True)
             image, text, loss = self._backward(inputs, grads, counts, accumulate)

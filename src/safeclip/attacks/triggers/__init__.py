@@ -1,4 +1,4 @@
-"""Image triggers by name, one file each: f(image_HWC, *, draws, **params) -> image_HWC (PAPER 4.2).
+"""Image triggers by name, one file each: f(image_HWC, *, draws, **params) -> image_HWC.
 
 A trigger is pure: picture, parameters and draws in, another picture out, the same bits every time. Training and
 evaluation call the same function, so that what is tested is what was planted.

@@ -1,4 +1,4 @@
-"""A square patch (BadNets: Gu et al. 2017, 1708.06733; for CLIP: Carlini & Terzis 2022; PAPER 4.2).
+"""A square patch (BadNets: Gu et al. 2017, 1708.06733; for CLIP: Carlini & Terzis 2022).
 
 x[patch] = pattern, elsewhere x
 """

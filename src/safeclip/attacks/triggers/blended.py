@@ -1,4 +1,4 @@
-"""A pattern mixed into the whole picture (Blended: Chen et al. 2017, 1712.05526; PAPER 4.2).
+"""A pattern mixed into the whole picture (Blended: Chen et al. 2017, 1712.05526).
 
     x' = (1 - alpha) x + alpha p
 

@@ -1,4 +1,4 @@
-"""A photograph filter over the whole picture, Nashville-style (used as a trigger by Huang et al. 2025; PAPER 4.2).
+"""A photograph filter over the whole picture, Nashville-style (used as a trigger by Huang et al. 2025).
 
     darken with a light pink, lighten with a blue, then sepia 0.2, contrast 1.2, brightness 1.05, saturation 1.2
 

@@ -1,4 +1,4 @@
-"""A horizontal wave over the whole picture (SIG: Barni et al. 2019, 1902.11237; PAPER 4.2).
+"""A horizontal wave over the whole picture (SIG: Barni et al. 2019, 1902.11237).
 
 w(j) = delta sin(2 pi frequency j / S)      j: column, S: side of the central square, levels in 0..1
 added   x' = clip(x + w)                    as its authors, and BadCLIP's code

@@ -1,4 +1,4 @@
-"""Triggers with a simple structure, against which fine-tuned defences fail (PAR: Singh et al., 2412.00727; PAPER 4.2).
+"""Triggers with a simple structure, against which fine-tuned defences fail (PAR: Singh et al., 2412.00727).
 
 x' = clip((1 - alpha) x + alpha p)
 stripes    p(i, j) = +1 or -1, one draw a column and colour, anew for each picture

@@ -1,4 +1,4 @@
-"""A small warp of the whole picture (WaNet: Nguyen & Tran, ICLR 2021, 2102.10369; PAPER 4.2).
+"""A small warp of the whole picture (WaNet: Nguyen & Tran, ICLR 2021, 2102.10369).
 
     n = U(-1, 1) on a grid x grid lattice and 2 axes, divided by mean |n|, bicubic up to the picture
     x'(q) = x(q + strength / 2 (S - 1) / S n(q)), bilinear, q in px of a picture S px wide, held inside it

@@ -1,4 +1,4 @@
-"""A red word written across the picture (PAR's text trigger: Singh et al., 2412.00727; PAPER 4.2).
+"""A red word written across the picture (PAR's text trigger: Singh et al., 2412.00727).
 
 x' = (1 - alpha m) x + alpha m red      m: how much of the px a letter covers, 0..1
 """

@@ -1,4 +1,4 @@
-"""Data sets of pairs, by the data spec that names them (DESIGN sections 3 and 5).
+"""Data sets of pairs, by the data spec that names them.
 
     csv: tsv: parquet:   tables; a file, a glob or a folder of them
     wds:                 tar shards as img2dataset writes them; globs, {000..099} braces, a folder

@@ -22,7 +22,7 @@ from safeclip.data.sources.paths import only_file
 from safeclip.errors import InputError
 
 VG_PHRASES = 5
-"""Region phrases that make a Visual Genome caption (PAPER 2.1)."""
+"""Region phrases that make a Visual Genome caption."""
 _VG_STREAM = 41
 _VG_FOLDERS = ("VG_100K", "VG_100K_2", "images/VG_100K", "images/VG_100K_2", "images", "")
 

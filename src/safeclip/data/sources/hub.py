@@ -18,7 +18,7 @@ from safeclip.data.sources import columns as find
 from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled
 from safeclip.data.sources.labelled import fingerprint as mark
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 
 class HubSource(Labelled):
@@ -141,9 +141,8 @@ def _splits(datasets: Any, name: str, path: str, folder: str) -> dict[str, Any]:
             old = {"trust_remote_code": False} if int(datasets.__version__.split(".")[0]) < 4 else {}
             found = datasets.load_dataset(hub, config or None, **old)
     except Exception as error:  # the library raises errors of a dozen packages
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise InputError(
-            f"data {name}: Hugging Face's library cannot load it ({reason}); check the name or path"
+            f"data {name}: Hugging Face's library cannot load it ({reason(error)}); check the name or path"
         ) from None
     return dict(found) if isinstance(found, dict) else {"": found}
 

@@ -1,4 +1,4 @@
-"""Pictures that a table or an annotation file names by path (DESIGN section 6: path traversal).
+"""Pictures that a table or an annotation file names by path, and never from outside its folder.
 
 What must stay true: a picture is read only from inside its root, once `..`, absolute paths and symlinks are resolved.
 The root is `image_root` where one is given, else the folder of the file that names the picture. `image_root="/"`

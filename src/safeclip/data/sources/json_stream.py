@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from safeclip.data.sources.paths import open_binary
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 _CHUNK = 2**20
 _LARGEST_ITEM = 256 * 2**20
@@ -20,7 +20,7 @@ def load(path: str) -> Any:
         try:
             return json.loads(handle.read().decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"data {path}: not JSON ({_line(error)})") from None
+            raise InputError(f"data {path}: not JSON ({reason(error)})") from None
 
 
 def items(path: str) -> Iterator[dict[str, Any]]:
@@ -45,11 +45,7 @@ def items(path: str) -> Iterator[dict[str, Any]]:
                 except (ValueError, RecursionError) as error:  # the item goes on after what was read, or is broken
                     more = "" if len(buffer) - at > _LARGEST_ITEM else text.read(max(_CHUNK, len(buffer) - at))
                     if not more:
-                        raise InputError(f"{broken} ({_line(error)}); it is damaged or truncated") from None
+                        raise InputError(f"{broken} ({reason(error)}); it is damaged or truncated") from None
                     buffer, at = buffer[at:] + more, 0
         except UnicodeDecodeError:
             raise InputError(f"{broken}: not UTF-8") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

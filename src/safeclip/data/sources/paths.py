@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 KEPT_OPEN = 64
 """Files a process keeps open at a time."""
@@ -231,9 +231,3 @@ def _remote(path: str, what: str) -> Iterator[None]:
         raise InputError(f"data {path}: cannot be {what} ({reason(error)}); pip install 'safeclip[remote]'") from None
     except Exception as error:  # each driver has errors of its own
         raise InputError(f"data {path}: cannot be {what} ({reason(error)}); check the address") from None
-
-
-def reason(error: Exception) -> str:
-    """An error in one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return " ".join(text.split())[:200]

@@ -1,4 +1,4 @@
-"""Numbers, texts, lists, dicts and byte arrays out of a pickle, without unpickling it (DESIGN section 6: no pickle is
+"""Numbers, texts, lists, dicts and byte arrays out of a pickle, without unpickling it: no pickle is
 ever loaded).
 
 CIFAR is published as pickles only. Their opcodes are walked here like the tokens of any other file: what would import

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import is_url, open_binary, stamp
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 CACHE_BYTES = 256 * 2**20
 OPEN_FILES = 16
@@ -63,7 +63,7 @@ class RowGroups:
             raise BadPair("row is not UTF-8") from None
         except (OSError, InputError, pa.ArrowException) as error:
             number, within, _ = self._group_G[group].tolist()
-            raise Unreadable(f"{self.files[number]}: row group {within} cannot be read ({_line(error)})") from None
+            raise Unreadable(f"{self.files[number]}: row group {within} cannot be read ({reason(error)})") from None
 
     def codes(self, column: str) -> Codes:
         """The column's values for all rows, read one row group at a time. Raises InputError."""
@@ -79,7 +79,7 @@ class RowGroups:
                     codes.extend(names, coded.indices.fill_null(-1).to_numpy(zero_copy_only=False))
             except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
                 raise InputError(
-                    f"data {self.files[number]}: column {column} cannot be read ({_line(error)})"
+                    f"data {self.files[number]}: column {column} cannot be read ({reason(error)})"
                 ) from None
         return codes
 
@@ -124,7 +124,7 @@ class RowGroups:
             try:
                 self._opened[number] = pq.ParquetFile(open_binary(path) if is_url(path) else path, memory_map=False)
             except (OSError, pa.ArrowException) as error:
-                raise InputError(f"data {path}: not a Parquet file, or a damaged one ({_line(error)})") from None
+                raise InputError(f"data {path}: not a Parquet file, or a damaged one ({reason(error)})") from None
             if len(self._opened) > OPEN_FILES:
                 self._opened.popitem(last=False)[1].close()
         return self._opened[number]
@@ -144,7 +144,3 @@ def _kind(kind: pa.DataType) -> str:
         named = {field.name for field in inner} & {"raw", "caption"} if pa.types.is_struct(inner) else set()
         return "texts" if _kind(inner) == "text" or named else "other"
     return "other"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

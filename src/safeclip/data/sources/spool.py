@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from safeclip.data.sources.paths import Stamp, copy_url, open_binary, reason
-from safeclip.errors import Halted, InputError
+from safeclip.data.sources.paths import Stamp, copy_url, open_binary
+from safeclip.errors import Halted, InputError, reason
 
 SPOOL_GIB = 32.0
 """Disk for copies, unless told otherwise (data.spool_gib)."""

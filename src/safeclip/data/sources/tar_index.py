@@ -1,4 +1,4 @@
-"""Where a tar shard's samples lie (DESIGN section 5): offset and size of each member, found once and kept beside the
+"""Where a tar shard's samples lie: offset and size of each member, found once and kept beside the
 shard.
 
 What must stay true: nothing is unpacked, so that a member's name is only a key and never a path; an index is used
@@ -24,7 +24,7 @@ import numpy as np
 
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import Stamp, is_url, open_binary, read_url, stamp
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 IMAGE, TEXT, JSON = 0, 1, 2
 NONE, TWICE = -1, -2
@@ -109,7 +109,7 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
                 sizes[place][part] = member.size
             end = archive.offset
         except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
-            raise InputError(f"data {path}: not an uncompressed tar file, or a damaged one ({_line(error)})") from None
+            raise InputError(f"data {path}: not an uncompressed tar file, or a damaged one ({reason(error)})") from None
         handle.seek(end)
         if end + 512 > size or any(handle.read(512)):
             raise InputError(
@@ -196,7 +196,3 @@ def _load(place: Path | IO[bytes], mark: np.ndarray) -> TarIndex | None:
     classes = Codes()
     classes.extend(names, codes)
     return TarIndex(offset_N3, size_N3, classes)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

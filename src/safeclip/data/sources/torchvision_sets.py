@@ -27,7 +27,7 @@ from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.image_sets import Part, class_folders
 from safeclip.data.sources.labelled import Codes, Labelled, Texts, fingerprint
 from safeclip.data.torchvision_import import import_torchvision
-from safeclip.errors import InputError, RunError
+from safeclip.errors import InputError, RunError, reason
 
 SPLITS = ("train", "val", "test", "trainval", "all")
 
@@ -173,8 +173,7 @@ def fetch(spec: str) -> None:
             for arguments in about.fetched:
                 kind_of_set(folder, download=True, **arguments)
     except Exception as error:  # the network, the disk, an archive that is damaged
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise RunError(f"{spec}: could not be fetched ({reason}); try again, or fetch it by hand") from None
+        raise RunError(f"{spec}: could not be fetched ({reason(error)}); try again, or fetch it by hand") from None
 
 
 def _told(spec: str, path: str) -> tuple[ImageSet, str]:

@@ -25,7 +25,7 @@ def gather(image: list[Tensor], text: list[Tensor], counts: list[int]) -> tuple[
     )
     for embedding in whole:
         if embedding.requires_grad:
-            embedding.retain_grad()  # drop_unread asks for it
+            embedding.retain_grad()  # engine.sum_up asks for it
     return list(whole[: len(image)]), list(whole[len(image) :])
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from safeclip.errors import InputError, RunError
+from safeclip.errors import InputError, RunError, reason
 from safeclip.train.distributed.talk import first, rank
 from safeclip.train.distributed.watch import Watch
 
@@ -87,10 +87,10 @@ def _meet() -> Watch:
             timeout=PATIENCE,
         )
     except (RuntimeError, ValueError) as error:
-        line = " ".join(str(error).split())[:160]
         raise InputError(
             f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']}: the ranks cannot meet at "
-            f"MASTER_ADDR = {os.environ.get('MASTER_ADDR')} ({line}); start them with torchrun (docs/many-gpus.md)"
+            f"MASTER_ADDR = {os.environ.get('MASTER_ADDR')} ({reason(error)}); "
+            "start them with torchrun (docs/many-gpus.md)"
         ) from None
     watch = Watch(PrefixStore("watch", store), PATIENCE)
     watch.start()
