@@ -5,7 +5,11 @@
     python bench/vetoes.py --photos parquet:FILE        instead, the attacks of the bench `rsicd` and some more on these
                                                         photographs, by the settings of `small64`
 
-Attacks are those of the bench `threats`, planted towards the validation split: the thresholds were chosen from them.
+    python bench/vetoes.py --seed 7 --into FILE         other classes, victims and patterns than the thresholds were
+                                                        chosen from
+
+Attacks are those of the bench `threats`; target pictures are of the validation split. Thresholds were chosen from seed
+0: vetoes look at training pairs alone, so those are the very pairs that the benches plant with that seed.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and the
 seconds that it took. Then the shares by SafeCLIP's own settings together: `all`, `all_but_spared` less the pairs that
 these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`.
@@ -50,7 +54,6 @@ LIMITS = {
     "texture": (2.0, OWN.texture_deviations, 3.0, 4.0),
     "words": (6.0, OWN.word_deviations, 10.0),
 }
-SEED = 0
 MORE = (
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="badnets", label="moving, true captions", params={"count": 72, "label": "clean"}),
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", metavar="ATTACK")
     parser.add_argument("--photos", metavar="SPEC")
     parser.add_argument("--into", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     into = args.into or RESULTS / ("vetoes-photos.json" if args.photos else "vetoes.json")
     spec = rsicd()[0] if args.photos else threats()[0]
@@ -71,7 +75,7 @@ def main() -> None:
     source, targets = open_pairs(data, "train"), open_pairs(data, "val")
     record: dict[str, Any] = {
         "machine": machine(),
-        "seed": SEED,
+        "seed": args.seed,
         "settings": {k: v for k, v in asdict(OWN).items() if k.endswith("deviations") or k == "spare"},
         "attacks": {},
         "clean": {},
@@ -87,8 +91,10 @@ def main() -> None:
         params = dict(attack.params)
         if attack.name == "label-consistent" and not args.photos:
             params["count"] = 60  # of a class's 69 that may be planted here
+        if args.seed and "pattern_seed" in ATTACKS[attack.name].params:
+            params["pattern_seed"] = args.seed
         targeted = targets if ATTACKS[attack.name].kind == "targeted" else None
-        manifest = plan(attack.name, source, targeted, seed=SEED, title=attack.title, **params)
+        manifest = plan(attack.name, source, targeted, seed=args.seed, title=attack.title, **params)
         record["attacks"][attack.title] = measure(data, manifest, OWN)
         print(attack.title, record["attacks"][attack.title], flush=True)
         write_json(into, record)

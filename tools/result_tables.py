@@ -1,22 +1,23 @@
-"""The tables of measured results in README.md and docs/threats.md, from what `safeclip bench` wrote.
+"""The tables of measured results in README.md, docs/method.md and docs/threats.md, from what `safeclip bench` wrote.
 
     python tools/result_tables.py            writes them between the markers
     python tools/result_tables.py --print    prints them
 
-What must stay true: every figure comes from bench/results/bench-*.json; n, interval, seeds and machine stand beside it;
-an attack that did not plant in plain CLIP counts for no method.
+What must stay true: every figure comes from bench/results; n, interval, seeds and machine stand beside it; an attack
+that did not plant in plain CLIP counts for no method, and what each made of it stands in brackets all the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.records import machine_name
-from safeclip.bench.scoreboard import recalls
+from safeclip.bench.scoreboard import recalls, scoreboard
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
 from safeclip.bench.table import Pooled, Row, Table, attack_in, tabulate
@@ -30,18 +31,30 @@ DATA = {
     "bench-rsicd.json": "RSICD, 64 px",
     "bench-flickr8k.json": "Flickr8k, 64 px",
 }
+PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
 UNPLANTED = "unplanted.json"
-"""What plain CLIP gives on the same data, where nothing is planted (bench/unplanted.py)."""
+"""What models trained on the same data give where nothing is planted (bench/unplanted.py)."""
+LEGEND = (
+    "Each cell: how often the model gives the attacker's answer (pictures; for text triggers captions); beside it "
+    "Wilson's 95 % interval, or where many pictures of several seeds are pooled the least and greatest seed; and the "
+    "base: how often the same model gives that answer without the trigger, or for targeted poisoning to other pictures "
+    "of the targets' classes. Seeds in which the attack did not take 80 % of plain CLIP's pictures do not count."
+)
+DRAWINGS = (
+    "Held-out pictures are many placements of one drawing a class: the intervals speak of placements, and are narrower "
+    "than those of other drawings would be."
+)
+"""Of the embedded pictures."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--print", action="store_true", help="print the tables, change nothing")
     results = ROOT / "bench" / "results"
-    made = {ROOT / "README.md": readme(results), ROOT / "docs" / "threats.md": threats(results)}
+    made = {ROOT / page: make(results) for page, make in PAGES.items()}
     if parser.parse_args().print:
         print("\n\n".join(made.values()))
         return
@@ -59,16 +72,31 @@ def put(name: str, page: str, made: str) -> str:
 
 
 def readme(folder: Path) -> str:
-    """A table a data set: a row an attack, a column a method, the price in clean accuracy last."""
-    parts = []
-    for file, name in DATA.items():
+    """A table a data set."""
+    return _tables(folder, DATA)
+
+
+def parts(folder: Path) -> str:
+    """What each part of the method does by itself."""
+    return _tables(folder, PARTS)
+
+
+def _tables(folder: Path, files: dict[str, str]) -> str:
+    """A table a results file: a row an attack, a column a method, the price in clean accuracy last."""
+    parts: list[str] = []
+    for file, name in files.items():
         if table := _read(folder / file):
-            rows = [[sentence(attack_name(row.attack)), *_shares(row, table)] for row in table.rows if row.took]
-            rows.append(["clean zero-shot top-1", *(_clean(table, method) for method in table.methods)])
-            if any(recalls(table, method) for method in table.methods):
-                rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in table.methods)])
-            parts.append(f"{_markdown([name, *map(model_name, table.methods)], rows)}\n\n{_note(table, file)}")
-    return "\n\n".join(parts) or "Not measured yet."
+            methods = _known(table)
+            rows = [
+                [sentence(attack_name(row.attack)), *_shares(row, table, methods)] for row in table.rows if row.took
+            ]
+            rows.append(["clean zero-shot top-1", *_clean(table, methods)])
+            if any(recalls(table, method) for method in methods):
+                rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
+            if untouched := _untouched(folder, table):
+                rows.append(["top-1 where nothing is planted", *(untouched.get(method, "–") for method in methods)])
+            parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{_note(table, file)}")
+    return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
 
 
 def threats(folder: Path) -> str:
@@ -76,46 +104,74 @@ def threats(folder: Path) -> str:
     table = _read(folder / THREATS)
     if table is None:
         return "Not measured yet."
-    floor = _floor(folder)
-    head = ["attack", "source", "what it changes", "planted", "nothing planted", *map(model_name, table.methods)]
-    rows = _threat_rows(table, floor)
+    methods, unplanted = _known(table), _unplanted(folder)
+    head = ["attack", "source", "what it changes", "planted", "nothing planted", *map(model_name, methods)]
+    rows = _threat_rows(table, methods, unplanted)
     if alone := _read(folder / SURROGATE):
-        if alone.methods != table.methods:
-            raise ValueError(f"{SURROGATE} has the methods {alone.methods}, {THREATS} has {table.methods}")
-        rows += _threat_rows(alone, floor)
-    rows.append(["clean top-1", "", "", "", "", *(_clean(table, method) for method in table.methods)])
+        rows += _threat_rows(alone, methods, unplanted)
+    rows.append(["clean top-1", "", "", "", "", *_clean(table, methods)])
     told = (
-        "Nothing planted: the same test on plain CLIP trained on the data as it lies, which no defence can be held to "
-        f"undercut; all seeds of bench/results/{UNPLANTED} together."
+        "In brackets: what each method made of an attack that did not plant, which says little of a defence. "
+        "Nothing planted: the same test, in the row's seeds, on plain CLIP trained on the data as it lies "
+        f"(bench/results/{UNPLANTED}), which no defence can be held to undercut."
     )
-    return f"{_markdown(head, rows)}\n\n{_note(table, THREATS)}" + (f" {told}" if floor else "")
+    return f"{_markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
 
-def _floor(folder: Path) -> dict[str, str]:
-    """By attack, what its test gives on plain CLIP trained without a planted pair, all seeds together."""
+def _known(table: Table) -> list[str]:
+    """Methods with a finished run, in the table's order."""
+    return [method for method in table.methods if any(record["label"] == method for record in table.records)]
+
+
+def _unplanted(folder: Path) -> list[dict[str, Any]]:
+    """Runs on data without a planted pair: method, seed, top1, and k of n of each attack's test."""
     file = folder / UNPLANTED
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
-    found: dict[str, list[dict[str, int]]] = {}
-    for run in runs:
-        if run["method"] == BASELINE:
-            for name, about in run["attacks"].items():
-                found.setdefault(name, []).append(about)
-    pooled = {name: (sum(a["k"] for a in about), sum(a["n"] for a in about)) for name, about in found.items()}
-    return {name: f"{count(k)} of {count(n)}" if n <= 100 else percent(k / n) for name, (k, n) in pooled.items()}
+    runs: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
+    return runs
 
 
-def _threat_rows(table: Table, floor: dict[str, str]) -> list[list[str]]:
+def _untouched(folder: Path, table: Table) -> dict[str, str]:
+    """By method, clean top-1 of the runs without a planted pair, where they are of the table's data."""
+    file = folder / UNPLANTED
+    if not file.is_file() or json.loads(file.read_text("utf-8"))["data"] != table.spec.data.spec:
+        return {}
+    found: dict[str, list[float]] = {}
+    for run in _unplanted(folder):
+        found.setdefault(run["method"], []).append(run["top1"])
+    return {method: _mean(shares) for method, shares in found.items()}
+
+
+def _floor(row: Row, unplanted: Sequence[dict[str, Any]]) -> str:
+    """What the attack's test gives on plain CLIP trained without a planted pair, in the row's seeds."""
+    of = {*row.took, *(seed for seed, _, _ in row.missed)}
+    runs = [run for run in unplanted if run["method"] == BASELINE and run["seed"] in of]
+    found = [about for run in runs if (about := run["attacks"].get(row.attack))]
+    k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
+    return "–" if not n else f"{count(k)} of {count(n)}" if n <= 100 else percent(k / n)
+
+
+def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[list[str]]:
     names = {attack.title: attack.name for group in table.spec.attacks for attack in group}
     rows = []
     for row in table.rows:
         about = ATTACKS[names[row.attack]]
         if not (row.took or row.missed):
             continue  # not run yet
-        cells = _shares(row, table) if row.took else [did_not_plant(row), *["–"] * (len(table.methods) - 1)]
-        rows.append(
-            [f"`{row.attack}`", about.source, about.what, _planted(row, table), floor.get(row.attack, "–"), *cells]
-        )
+        cells = _shares(row, table, methods)
+        if not row.took:
+            cells = [did_not_plant(row), *(_beside(row, table, method) for method in methods if method != BASELINE)]
+        floor = _floor(row, unplanted)
+        rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), floor, *cells])
     return rows
+
+
+def _beside(row: Row, table: Table, method: str) -> str:
+    """What a method made of an attack that did not plant."""
+    of = {seed for seed, _, _ in row.missed}
+    runs = [r for r in table.records if (r["label"], r["group"]) == (method, row.group) and r["seed"] in of]
+    found = [about for record in runs if (about := attack_in(record, row.attack))]
+    k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
+    return f"({count(k)} of {count(n)})" if n else "–"
 
 
 def _read(file: Path) -> Table | None:
@@ -128,8 +184,8 @@ def _read(file: Path) -> Table | None:
     return tabulate(spec, records) if records else None
 
 
-def _shares(row: Row, table: Table) -> list[str]:
-    return [_share(row.cells[method], table.spec.seeds) for method in table.methods]
+def _shares(row: Row, table: Table, methods: Sequence[str]) -> list[str]:
+    return [_share(row.cells.get(method), table.spec.seeds) for method in methods]
 
 
 def _share(pooled: Pooled | None, wanted: tuple[int, ...]) -> str:
@@ -151,10 +207,15 @@ def _planted(row: Row, table: Table) -> str:
     return f"{count(found[0]['count'])} ({percent(found[0]['rate'])})" if found else "–"
 
 
-def _clean(table: Table, method: str) -> str:
-    """Mean over all attacks and seeds, least and greatest; runs whose attack did not plant are no less clean."""
-    shares = [z["top1"] for r in table.records if r["label"] == method and (z := r["zero_shot"])]
-    return _mean(shares)
+def _clean(table: Table, methods: Sequence[str]) -> list[str]:
+    """Mean over all runs, least and greatest, and the mean difference from plain CLIP in the runs that both have; runs
+    whose attack did not plant are no less clean."""
+    scores = {score.method: score for score in scoreboard(table)}
+    cells = []
+    for score in (scores[method] for method in methods):
+        cost = "" if score.cost is None else f"; {100 * score.cost:+.1f} points".replace("-", "−")
+        cells.append(_mean(score.top1).removesuffix(")") + (cost + ")" if len(score.top1) > 1 else cost))
+    return cells
 
 
 def _mean(shares: Sequence[float]) -> str:
@@ -168,18 +229,19 @@ def _note(table: Table, file: str) -> str:
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
     return (
         f"{sentence(seeds(spec.seeds))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
-        f"{spec.data.eval_split} split. Attack success: pictures (for text triggers: captions) that get the attacker's "
-        "answer, over the seeds in which the attack planted; beside it Wilson's 95 % interval, or where many pictures "
-        "of several seeds are pooled the least and greatest seed, and the base rate, which is how often the same "
-        "model gives that answer without an attack. Clean top-1: "
-        f"{count(zero['n'])} pictures, {count(zero['classes'])} classes, mean over all runs (least to greatest). "
-        f"Machine: {machines}. Records: bench/results/{file}."
+        f"{spec.data.eval_split} split. Clean top-1: {count(zero['n'])} pictures, {count(zero['classes'])} classes, "
+        "mean over all runs, least and greatest, and the mean difference to plain CLIP in the runs that it has too. "
+        f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. Records: "
+        f"bench/results/{file}."
     )
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+PAGES: dict[str, Callable[[Path], str]] = {"README.md": readme, "docs/method.md": parts, "docs/threats.md": threats}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_pat
     said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
     assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
     assert "30 of 32 (79.9 to 98.3 %; base 5.0 %) | 2 of 32 (1.7 to 20.1 %; base 5.0 %) |" in said
-    assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) |" in said
+    assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) | 55.0 % (50.0 to 60.0 %; +0.0 points) |" in said
     assert "Seeds 0 and 1" in said
     assert "a processor, 2 cores, torch 2.13.0" in said
 
@@ -49,7 +49,7 @@ def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for
         write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
     assert "Targeted" not in TOOL["readme"](tmp_path)
     row = next(line for line in TOOL["threats"](tmp_path).splitlines() if line.startswith("| `targeted`"))
-    assert "did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1) | – |" in row
+    assert "did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1) | (0 of 32) |" in row
 
 
 def test_threats_say_source_change_and_amount(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
 
 def test_the_committed_pages_are_what_the_records_make() -> None:
     results = ROOT / "bench" / "results"
-    for file, made in (("README.md", TOOL["readme"](results)), ("docs/threats.md", TOOL["threats"](results))):
+    for file, make in TOOL["PAGES"].items():
         page = (ROOT / file).read_text("utf-8")
-        assert TOOL["put"](file, page, made) == page, f"{file}: run python tools/result_tables.py"
+        assert TOOL["put"](file, page, make(results)) == page, f"{file}: run python tools/result_tables.py"
 
 
 def test_a_page_without_markers_is_told() -> None:
