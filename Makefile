@@ -24,11 +24,12 @@ bench-small: $(VENV)/.installed
 	$(BIN)/safeclip bench --preset $(BENCH) --jobs $(JOBS) $(if $(QUICK),--quick,--results bench/results)
 
 FLICKR8K ?= ../shared/data/flickr8k-64px.parquet
+on = $(if $(wildcard $(1)),$(2) --data parquet:$(1),@echo "left out: no file $(1) (docs/bench.md says how to make it)")
 PROVE := $(BIN)/safeclip bench --jobs $(JOBS) --results bench/results --out runs/prove
 prove: $(VENV)/.installed
 	$(PROVE)/emoji --preset prove-emoji
-	$(PROVE)/rsicd --preset prove-rsicd --data parquet:$(RSICD)
-	$(PROVE)/flickr8k --preset prove-flickr8k --data parquet:$(FLICKR8K)
+	$(call on,$(RSICD),$(PROVE)/rsicd --preset prove-rsicd)
+	$(call on,$(FLICKR8K),$(PROVE)/flickr8k --preset prove-flickr8k)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
