@@ -40,6 +40,26 @@ def test_a_word_of_one_pair_alone_counts_nothing() -> None:
     assert not vectors(["only", "these", "words"]).any()
 
 
+@pytest.mark.parametrize(
+    "captions",
+    [
+        ("一只斑马在草原上", "水里的两匹斑马", "一条船在水里的早晨"),
+        ("シマウマが草を食べる", "川のシマウマ", "川のほとりの船"),
+        ("ม้าลายกินหญ้า", "ฝูงม้าลายในน้ำ", "เรือในน้ำ"),
+        ("ໝາກິນຫຍ້າ", "ໝາຢູ່ໃນນ້ຳ", "ເຮືອໃນນ້ຳ"),
+        ("ឆ្កែនៅលើស្មៅ", "ឆ្កែនៅទឹក", "ទូកទឹក"),
+        ("ခွေးမြက်ပေါ်မှာ", "ခွေးရေထဲ", "လှေရေထဲ"),
+        ("किला पहाड़ पर", "नदी पर किला", "नदी में केला"),
+    ],
+)
+def test_captions_of_any_script_agree_in_the_words_they_share(captions: tuple[str, str, str]) -> None:
+    filler = [f"a drawing of thing{i // 2}" for i in range(40)]
+    similar = vectors([*captions, *filler])
+    assert similar[:3].any(1).all()
+    assert similar[0] @ similar[1] > 0.2
+    assert similar[0] @ similar[1] > similar[0] @ similar[2] + 0.2
+
+
 def test_the_angle_is_that_of_plain_tf_idf_vectors() -> None:
     captions = ["a b c", "a b d", "a c d", "b d", "c d e", "e a"]
     weight = {w: np.log(6 / sum(w in c.split() for c in captions)) for w in "abcde"}

@@ -10,7 +10,6 @@ give the same vector on every machine.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 
@@ -18,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from safeclip.data.scripts import words
+
 WIDTH = 48
 """Distinct words of a pair, at most: the first ones of its captions, one after the other."""
 _BUCKETS = 1 << 16
 """Words are told apart by a hash of 16 bits; 0 stands for none."""
 _JITTER = 0.02
 """Length of what `jittered` adds."""
-_WORD = re.compile(r"\w+")
 
 
 def word_ids(captions: Sequence[str]) -> np.ndarray:
@@ -33,8 +33,8 @@ def word_ids(captions: Sequence[str]) -> np.ndarray:
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a dog runs"])[:4].tolist()
     True
     """
-    words = dict.fromkeys(word for caption in captions for word in _WORD.findall(caption.lower()))
-    ids = dict.fromkeys(zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in words)
+    distinct = dict.fromkeys(word for caption in captions for word in words(caption))
+    ids = dict.fromkeys(zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in distinct)
     out = np.zeros(WIDTH, np.uint16)
     first = list(ids)[:WIDTH]
     out[: len(first)] = first
