@@ -2,19 +2,21 @@ r"""Which captions name a class: a match on whole words, over the data's own cap
 
     "two Cats, asleep" names "cat"        "a caterpillar" does not        "a hot-dog" names "hot dog" and "dog"
 
-Whole words, upper and lower case alike, the last word in singular or plural. One pass over a caption finds every class
-it names, whatever their number.
+Whole words, upper and lower case alike, the last word in singular or plural; in scripts without spaces (`scripts`)
+wherever the characters stand side by side: "一只斑马" names "斑马". One pass over a caption finds every class it names,
+whatever their number.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from safeclip.config import DataConfig
+from safeclip.data import scripts
 from safeclip.data.pairs import BadPair, Source
 
-_WORD = re.compile(r"[^\W_]+")
+_BREAK = ""
+"""Between two runs of a script without spaces: no name goes across."""
 
 
 class Mentions:
@@ -23,14 +25,14 @@ class Mentions:
     def __init__(self, class_names: Sequence[str]):
         self._by_first: dict[str, list[tuple[tuple[str, ...], int]]] = {}
         for index, name in enumerate(class_names):
-            own = words(name)
+            own = _matched(name)
             for last in forms(own[-1]) if own else ():
                 phrase = (*own[:-1], last)
                 self._by_first.setdefault(phrase[0], []).append((phrase, index))
 
     def __call__(self, caption: str) -> set[int]:
         """Indices of the class names that the caption holds."""
-        said, found = words(caption), set()
+        said, found = _matched(caption), set()
         for start, word in enumerate(said):
             for phrase, index in self._by_first.get(word, ()):
                 if tuple(said[start : start + len(phrase)]) == phrase:
@@ -54,12 +56,12 @@ def corpus(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words of letters and digits, in order.
+    """Lower-case words of letters and digits, in order; of scripts without spaces as `scripts.words` has them.
 
     >>> words("a T-shirt, RED")
     ['a', 't', 'shirt', 'red']
     """
-    return _WORD.findall(text.lower())
+    return scripts.words(text.replace("_", " "))
 
 
 def forms(word: str) -> set[str]:
@@ -68,3 +70,18 @@ def forms(word: str) -> set[str]:
     if word.endswith("y"):
         found.add(word[:-1] + "ies")
     return found
+
+
+def _matched(text: str) -> list[str]:
+    """What names are compared by: words; of scripts without spaces, characters."""
+    runs = scripts.runs(text.replace("_", " "))
+    if text.isascii() or not scripts.unspaced(text):
+        return runs
+    out: list[str] = []
+    before = False
+    for run in runs:
+        within = scripts.unspaced(run)
+        out += [_BREAK] * (before and within)
+        out += scripts.characters(run) if within else [run]
+        before = within
+    return out
