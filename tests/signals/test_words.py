@@ -22,6 +22,11 @@ def test_ids_are_of_distinct_words_in_any_case_and_of_all_captions() -> None:
     assert not word_ids(["", "...", "\x00"]).any()
 
 
+def test_no_word_that_clip_reads_hides_behind_others() -> None:
+    before = " ".join(f"filler{i}" for i in range(74))
+    assert word_ids(["zebra"])[0] in word_ids([f"{before} zebra"])
+
+
 def test_ids_do_not_change_from_one_machine_or_run_to_the_next() -> None:
     assert word_ids(["a dog"])[:2].tolist() == [42748, 47786]
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from safeclip.data.scripts import words
 
-WIDTH = 48
-"""Distinct words of a pair, at most: the first ones of its captions, one after the other."""
+WIDTH = 77
+"""Distinct words of a pair, at most: the first ones of its captions, one after the other. As many as CLIP reads tokens
+of a caption, so that in a pair's only caption no word that is learned hides behind others."""
 _BUCKETS = 1 << 16
 """Words are told apart by a hash of 16 bits; 0 stands for none."""
 _JITTER = 0.02
