@@ -116,3 +116,27 @@ def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     assert after.spared is not None
     assert after.spared.any()
     assert after.against(np.arange(COUNT))["suspects"][17]
+
+
+@pytest.mark.parametrize(
+    ("alone", "decides", "veto", "blind"),
+    [
+        (60, True, ["texture", "words", "suspects"], "texture, words, suspects"),
+        (60, True, ["patterns", "words"], "words"),
+        (30, True, ["texture"], None),
+        (60, False, ["texture"], None),
+        (60, True, ["patterns"], None),
+    ],
+)
+def test_the_log_says_once_where_captions_say_nothing_to_the_vetoes(
+    alone: int, decides: bool, veto: list[str], blind: str | None
+) -> None:
+    made = Data(200)
+    made.words[:] = np.random.default_rng(0).integers(1, 60, made.words.shape)
+    made.words[:alone] = 0
+    made.words[:alone, 0] = 1000 + np.arange(alone)
+    asked = Vetoes(config(**{"safeclip.veto": veto}).safeclip, 200, with_groups=False, decides=decides)
+    for _ in range(2):
+        asked.look(made.tools(), torch.device("cpu"))
+    said = "the captions of 30% of the usable pairs share no word with any other pair's: {} see nothing in those"
+    assert [note.split(" (")[0] for note in made.notes] == ([said.format(blind)] if blind else [])

@@ -48,6 +48,10 @@ OVERLAYS: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
 """The scores of those that spare pairs, by strong patterns alone: those of overlays."""
 COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
 """By veto, the column of its score in `scores/`; with `_deviations`, the setting that says how far it may lie."""
+_READING = ("texture", "words", "suspects")
+"""Vetoes that see nothing in a pair whose captions share no word with another's."""
+_BLIND = 0.2
+"""Share of such pairs above which the log says so."""
 
 
 def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
@@ -107,6 +111,8 @@ class Vetoes:
             glance = tools.glance(usable)
             hashes = np.zeros(self.pairs, np.uint64)
             hashes[usable] = glance.hashes
+            if self.decides:
+                self._note_blind(glance, tools)
             for name in wanted:
                 self.scores[name] = np.zeros(self.pairs, np.float32)
                 if self.decides:
@@ -124,6 +130,17 @@ class Vetoes:
             if "suspects" in self.own.veto:
                 again = doubted(glance, found, self.scores["texture"][usable], self.own)
                 self.doubted = self._of_all(usable, again)
+
+    def _note_blind(self, glance: Glance, tools: Tools) -> None:
+        reading = [name for name in _READING if name in self.own.veto]
+        if not reading or not len(glance.words):
+            return
+        blind = 1 - float(glance.captions.any(1).float().mean())
+        if blind > _BLIND:
+            tools.note(
+                f"the captions of {blind:.0%} of the usable pairs share no word with any other pair's: "
+                f"{', '.join(reading)} see nothing in those (safeclip.veto)"
+            )
 
     def _of_all(self, usable: np.ndarray, some: np.ndarray) -> np.ndarray:
         of_all = np.zeros(self.pairs, bool)
