@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +45,40 @@ def test_only_as_many_checkpoints_are_kept_as_asked_for(tmp_path: Path) -> None:
         assert checkpoint.newest_whole(folder) == (checkpoint.latest(folder), [])
         save(folder, epoch, keep=2)
     assert sorted(path.name for path in folder.iterdir()) == ["epoch-004", "epoch-005", "latest"]
+
+
+@pytest.mark.parametrize("what", ["the folder", "its name"])
+def test_an_old_checkpoint_that_cannot_be_deleted_ends_no_run_and_is_tried_again(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "checkpoints", os.replace
+    busy = OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    def rmtree(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise busy
+
+    def replace(source: Path, target: Path) -> None:
+        if Path(target).name.endswith(".old.part"):
+            raise busy
+        rename(source, target)
+
+    save(folder, 1, keep=1)
+    with monkeypatch.context() as lost:
+        lost.setattr(shutil, "rmtree", rmtree) if what == "the folder" else lost.setattr(os, "replace", replace)
+        for epoch in (2, 3) if what == "its name" else (2, 2, 2):  # the third time, its name to be deleted is taken
+            save(folder, epoch, keep=1)
+    assert checkpoint.newest_whole(folder)[0] == folder / f"epoch-{epoch:03d}"
+    assert len(list(folder.rglob("state.json"))) == (3 if what == "its name" else 4), "nothing was deleted"
+    save(folder, 4, keep=1)
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-004", "latest"]
+
+
+def test_what_is_loaded_holds_nothing_of_the_file(three: Path) -> None:
+    tensors, _ = checkpoint.load(three / "epoch-003", nn.Linear(2, 2), {})
+    held = Path("/proc/self/maps").read_text()
+    assert str(three / "epoch-003") not in held
+    assert torch.equal(tensors["x"], torch.ones(3))
 
 
 def test_a_checkpoint_inside_an_epoch_is_older_than_the_epochs_end(three: Path) -> None:

@@ -8,12 +8,15 @@
 
 What must stay true: a checkpoint is written into a folder beside, flushed to the disk and renamed, and `latest` is
 replaced after that, so that neither a kill nor a full disk costs the one before. One that is no longer as it was
-written is never gone on from; the newest whole one before it is. No pickle is written or read.
+written is never gone on from; the newest whole one before it is. A run holds nothing of a file that it has read, and
+an old checkpoint that cannot be deleted ends no run. No pickle is written or read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -40,15 +43,17 @@ _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?")
 def save(
     folder: Path, name: str, weights: dict[str, Tensor], tensors: dict[str, Tensor], values: dict[str, Any], keep: int
 ) -> None:
-    """Write checkpoint `name` under `folder` and forget all but the newest `keep`. Raises RunError, on a full disk for
-    instance, and leaves the checkpoint before as it was.
+    """Write checkpoint `name` under `folder` and forget all but the newest `keep`; those that cannot be deleted are
+    tried again at the next. Raises RunError, on a full disk for instance, and leaves the checkpoint before as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for torn in folder.glob(".*.part"):  # of a run that was killed
-        shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
-    beside = folder / f".{name}.part"
+    _sweep(folder)
+    beside = _unused(folder, name)
     try:
         _write(beside, weights, tensors, values)
+        _remove(folder / name)
+        os.replace(beside, folder / name)
+        sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         newest = (folder / "latest").read_text("utf-8").strip() if (folder / "latest").exists() else "none yet"
@@ -56,14 +61,12 @@ def save(
             f"{folder / name}: checkpoint cannot be written ({reason(error)}); make room, and "
             f"`safeclip train --resume` goes on from the one before ({newest})"
         ) from None
-    _remove(folder / name)
-    os.replace(beside, folder / name)
-    sync(folder)
     with replacing(folder / "latest") as file:
         file.write_text(name + "\n", encoding="utf-8")
     sync(folder)
     for old in [path for path in _by_age(folder) if _age(path) <= _age(folder / name)][keep:]:
-        _remove(old)
+        with contextlib.suppress(OSError):
+            _remove(old)
 
 
 def latest(folder: Path) -> Path | None:
@@ -111,7 +114,8 @@ def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[s
     """
     try:
         values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(path / "state.safetensors")
+        # as it is read, a tensor is a map of the file, which NFS then does not let go of
+        tensors = {name: t.clone() for name, t in load_file(path / "state.safetensors").items()}
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{path}: checkpoint not readable ({reason(error)}); name an older one in checkpoints/latest"
@@ -182,9 +186,25 @@ def _write(beside: Path, weights: dict[str, Tensor], tensors: dict[str, Tensor],
 def _remove(path: Path) -> None:
     """Renamed first: a half-deleted folder must not pass for a checkpoint."""
     if path.exists():
-        gone = path.with_name(f".{path.name}.old.part")
+        gone = _unused(path.parent, f"{path.name}.old")
         os.replace(path, gone)
-        shutil.rmtree(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed run left half written, and what could not be deleted before."""
+    for torn in folder.glob(".*.part"):
+        if torn.is_dir():
+            shutil.rmtree(torn, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                torn.unlink()
+
+
+def _unused(folder: Path, stem: str) -> Path:
+    """A name that is no checkpoint's, and not of anything that is still there."""
+    paths = (folder / f".{stem}{number or ''}.part" for number in itertools.count())
+    return next(path for path in paths if not path.exists())
 
 
 def _fault(path: Path) -> str | None:
