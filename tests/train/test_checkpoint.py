@@ -74,6 +74,23 @@ def test_an_old_checkpoint_that_cannot_be_deleted_ends_no_run_and_is_tried_again
     assert sorted(path.name for path in folder.iterdir()) == ["epoch-004", "latest"]
 
 
+def test_what_lies_in_row_order_on_the_cpu_is_written_from_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running scores may take half of the memory."""
+    scores, image = torch.rand(6, 4), torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    tensors = {"scores": scores, "again": scores, "part": scores[1:3], "turned": scores.T, "image": image}
+    tensors |= {"none": torch.zeros(0, 4), "neither": torch.zeros(0, 4), "one": torch.tensor(1.0)}
+    given: dict[str, torch.Tensor] = {}
+    write = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "save_file", lambda some, file: (given.update(some), write(some, file)))
+    checkpoint.save(tmp_path, "epoch-001", nn.Linear(2, 2).state_dict(), tensors, {}, 1)
+    assert given["scores"].data_ptr() == scores.data_ptr()
+    loaded, _ = checkpoint.load(tmp_path / "epoch-001", nn.Linear(2, 2), {})
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], t) for name, t in tensors.items())
+
+
 def test_what_is_loaded_holds_nothing_of_the_file(three: Path) -> None:
     tensors, _ = checkpoint.load(three / "epoch-003", nn.Linear(2, 2), {})
     held = Path("/proc/self/maps").read_text()

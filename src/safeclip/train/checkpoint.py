@@ -235,8 +235,15 @@ def _sha256(file: Path) -> str:
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses shared and strided memory. On the CPU, in row order."""
-    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    """safetensors refuses shared and strided memory. On the CPU, in row order; what is so already, where it lies."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, t in tensors.items():
+        t = t.detach().cpu().contiguous()
+        place = t.untyped_storage().data_ptr()
+        found[name] = t.clone() if place in taken else t
+        taken.add(place)
+    return found
 
 
 def _by_age(folder: Path) -> list[Path]:
