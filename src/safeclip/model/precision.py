@@ -19,7 +19,7 @@ def resolve(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> Pr
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if _seconds(torch.float32, device) > 1.3 * _seconds(torch.bfloat16, device) else "fp32"
 
 
