@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError, reason
+from safeclip.model.tokenizer import BoundedTokenizer
 from safeclip.model.torchvision_import import import_open_clip
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -82,7 +83,7 @@ def build_folder(folder: str | Path) -> Clip:
     name = f"local-dir:{folder}"
     try:
         net = create_net(name, load_weights=False)
-        tokenize = _Tokenizer(small) if small else open_clip.get_tokenizer(name)
+        tokenize = _Tokenizer(small) if small else BoundedTokenizer(open_clip.get_tokenizer(name))
     except Exception as error:  # a config that is not one makes open_clip raise nearly anything
         raise InputError(
             f"{folder}: open_clip cannot build what open_clip_config.json says ({reason(error)})"
@@ -179,21 +180,19 @@ def _factory() -> Any:
     return open_clip
 
 
-class _Tokenizer:
-    """Captions -> int64 (B, context); picklable by name, for worker processes."""
+class _Tokenizer(BoundedTokenizer):
+    """The tokenizer of an architecture; picklable by name, for worker processes."""
 
     def __init__(self, name: str):
         self.name = name
         open_clip = _factory()
         text = open_clip_config(name)["text_cfg"]
-        if name.startswith("safeclip-"):
-            self.encode = open_clip.SimpleTokenizer(bpe_path=str(BPE), context_length=text["context_length"])
-        else:
-            self.encode = open_clip.get_tokenizer(name)
-
-    def __call__(self, captions: Sequence[str]) -> Tensor:
-        tokens: Tensor = self.encode(list(captions))
-        return tokens
+        own = name.startswith("safeclip-")
+        super().__init__(
+            open_clip.SimpleTokenizer(bpe_path=str(BPE), context_length=text["context_length"])
+            if own
+            else open_clip.get_tokenizer(name)
+        )
 
     def __reduce__(self) -> tuple[type[_Tokenizer], tuple[str]]:
         return _Tokenizer, (self.name,)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from safeclip.errors import InputError, reason
 from safeclip.model.build import Clip, clip_of, create_net
+from safeclip.model.tokenizer import BoundedTokenizer
 from safeclip.model.torchvision_import import import_open_clip
 
 VOCABULARY = 49408
@@ -50,8 +51,8 @@ def load_transformers(folder: str | Path) -> Clip:
         net.load_state_dict(_open_clip_weights(folder, weights, config))
     except RuntimeError as error:
         raise InputError(f"{folder / 'model.safetensors'}: its weights do not fit together ({reason(error)})") from None
-    tokenize = import_open_clip().SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
-    return clip_of(net, str(folder), tokenize, config)
+    tokenizer = import_open_clip().SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
+    return clip_of(net, str(folder), BoundedTokenizer(tokenizer), config)
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

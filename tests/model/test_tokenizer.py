@@ -1,0 +1,84 @@
+"""Ordinary captions get open_clip's tokens, and no caption holds the training up."""
+
+from __future__ import annotations
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+import torch
+
+from safeclip.config import ModelConfig
+from safeclip.model import tokenizer
+from safeclip.model.build import BPE, Clip, build
+from safeclip.model.export import export
+from safeclip.model.load_folder import load_folder
+from safeclip.model.torchvision_import import import_open_clip
+
+CAPTIONS = [
+    "A man riding a wave on top of a surfboard.",
+    "  <b>Vintage</b> 1967 Ford Mustang &amp; trailer -- for sale!!! (only $12,500) ",
+    "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogoch station, Anglesey; it's the longest, they've said",
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunte at dusk",
+    "https://www.example.com/photos/2019/07/IMG_20190714_183012.jpg?size=large&ref=home #sunset #beach",
+    "一只猫坐在窗台上看着外面的雨" * 40,
+    "Кот сидит на подоконнике и смотрит на дождь 🌧️😀",
+    "wide&nbsp;angle&nbsp;shot&nbsp;of&nbsp;the&nbsp;harbour&nbsp;" * 20,
+    "a red bus " * 500,
+    "\n" * 3000 + "a cat",
+    "x" * 60 + " <end_of_text> " + "-" * 70,
+    "",
+]
+
+
+def word(letters: int, seed: int = 0) -> str:
+    return "".join(random.Random(seed).choices(string.ascii_lowercase, k=letters))
+
+
+def clip(name: str) -> Clip:
+    return build(ModelConfig(name=name, precision="fp32"))
+
+
+@pytest.fixture(params=["safeclip-emoji", "ViT-S-32-alt"])
+def named(request: pytest.FixtureRequest) -> Clip:
+    return clip(request.param)
+
+
+def test_ordinary_captions_get_open_clips_tokens(named: Clip) -> None:
+    open_clip = import_open_clip()
+    own = {"bpe_path": str(BPE)} if named.name == "safeclip-emoji" else {}
+    plain = open_clip.SimpleTokenizer(context_length=named.config["text_cfg"]["context_length"], **own)
+    captions = CAPTIONS + [" ".join(word(n, seed) for n in range(1, 61)) for seed in range(5)]
+    assert torch.equal(named.tokenize(captions), plain(captions))
+
+
+def test_no_word_is_encoded_beyond_256_letters_since_the_time_is_quadratic(named: Clip, tmp_path: Path) -> None:
+    """10,000 letters take seconds, 256 take 10 ms."""
+    for tokenize in (named.tokenize, *from_folders(named, tmp_path)):
+        tokenize([word(10_000), "&#97;" + word(9_000, 1), word(5_000, 2) + " " + word(5_000, 3), "&#97;" * 4_000])
+        assert max(map(len, tokenize.tokenizer.cache)) == 256
+        tokenize(["a " * 10_000 + word(200, 4)])
+        assert word(200, 4) not in tokenize.tokenizer.cache, "what lies behind the context is not looked at"
+
+
+def from_folders(named: Clip, folder: Path) -> list:
+    forms = ["open_clip"] + ["transformers"] * (named.name == "ViT-S-32-alt")
+    for form in forms:
+        export(named, folder / form, form)
+    return [load_folder(folder / form).tokenize for form in forms]
+
+
+def test_words_that_were_seen_are_forgotten_when_they_are_many(named: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = [" ".join(word(9, seed) for seed in range(n, n + 5)) for n in range(0, 50, 5)] + CAPTIONS
+    wanted = torch.cat([named.tokenize([caption]) for caption in captions])
+    monkeypatch.setattr(tokenizer, "WORDS", 20)
+    again = []
+    for caption in captions * 2:
+        again.append(named.tokenize([caption]))
+        assert len(named.tokenize.tokenizer.cache) < 20 + len(caption.split()) + 40
+    assert torch.equal(torch.cat(again), torch.cat([wanted, wanted]))
+
+
+def test_a_tokenizer_that_cleans_nothing_is_left_as_it_is() -> None:
+    assert tokenizer.BoundedTokenizer(lambda captions: torch.tensor([len(c) for c in captions]))(["a" * 3_000]) == 3_000
