@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeclip.config import RunConfig, override
 from safeclip.errors import InputError
+from safeclip.methods import build_method
 from safeclip.model.later import Later
 from safeclip.model.pool import Pool
 from tests.reference.pool import ListPool
@@ -137,3 +139,10 @@ def test_a_state_of_another_shape_is_refused_with_the_settings_that_mend_it() ->
 def test_wrong_dim_is_refused() -> None:
     with pytest.raises(ValueError, match=r"give \(batch, 4\)"):
         Pool(7, 4).enqueue(torch.zeros(2, 5))
+
+
+def test_safeclips_pools_are_a_share_of_the_pairs_up_to_a_limit_or_as_large_as_told() -> None:
+    for changes, size in (({}, 262_144), ({"safeclip.pool_size": 300_000}, 300_000), ({"safeclip.pool_size": 0}, 0)):
+        method = build_method(override(RunConfig(), changes), 20_000_000, 4)
+        assert [pool.size for pool in method.pools.values()] == [size, size]
+    assert RunConfig().safeclip.pool(1_000) == 20

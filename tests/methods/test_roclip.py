@@ -149,6 +149,7 @@ def test_its_batches_views_and_rates_are_plain_clips() -> None:
 def test_the_pool_is_a_share_of_the_pairs_or_as_large_as_told() -> None:
     assert method_for(1000, **{"roclip.pool_size": None})[0].pools["text"].size == 20
     assert method_for(1000, **{"roclip.pool_size": 7})[0].pools["text"].size == 7
+    assert method_for(400_000_000, **{"roclip.pool_size": None})[0].pools["text"].size == 262_144
     with pytest.raises(InputError, match=r"roclip\.pool_share = 0\.02: of 20 pairs that is no caption; give"):
         method_for(20, **{"roclip.pool_size": None})
 

@@ -216,6 +216,11 @@ def test_roclip_says_when_it_matches_and_among_what(run_of):
     text = page_of(run).text
     assert "in epochs 6, 8, 10 and 12, each picture learns with the caption that is nearest" in text
     assert "past captions (2.0\u00a0% of the data)" in text
+    log = (run / "log.jsonl").read_text().splitlines()
+    (run / "log.jsonl").write_text(
+        "\n".join([json.dumps(json.loads(log[0]) | {"pairs": 400_000_000}), *log[1:]]) + "\n"
+    )
+    assert "nearest to it among 262,144 past captions, instead" in page_of(run).text
     edit_config(run, roclip={"pool_size": 21845})
     assert "nearest to it among 21,845 past captions, instead" in page_of(run).text
 

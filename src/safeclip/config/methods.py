@@ -9,6 +9,8 @@ from safeclip.config.checks import check, check_share
 
 SIGNALS = ("cosine", "neighbours", "caption_neighbours")
 VETOES = ("copies", "renderings", "patterns", "shifts", "texture", "words", "suspects")
+POOL_MOST = 2**18
+"""Most embeddings of a pool whose size nobody set: 512 MiB of 512 numbers, and 13M pairs at a share of 2 %."""
 DETECTORS = ("kdist", "slof", "lid", "dao", "cosine", "neighbours")
 
 
@@ -25,9 +27,10 @@ class SafeclipConfig:
     align_travel: float = 1e-2
     """Rate x steps of the alignment epoch. The paper's 5e-6 over about 2,000 steps is 1e-2."""
     pool_share: float = 0.02
-    """Pool size as a share of the pairs, for each modality. About 2 % in the authors' runs."""
+    """Pool size as a share of the pairs, for each modality, at most 262,144 embeddings (POOL_MOST): every GPU holds the
+    pools whole. About 2 % in the authors' runs."""
     pool_size: int | None = None
-    """Pool size in embeddings, instead of `pool_share`; 0 trains without a pool."""
+    """Pool size in embeddings, instead of `pool_share` and without its limit; 0 trains without a pool."""
     posterior: float = 0.9
     """First split: safe where the upper component's posterior reaches this."""
     share_min: float = 0.05
@@ -123,6 +126,10 @@ class SafeclipConfig:
         check(self.risky_views in (1, 2), "safeclip.risky_views", self.risky_views, "choose among 1, 2")
         check(self.order in ("mixed", "sequential"), "safeclip.order", self.order, "give mixed or sequential")
 
+    def pool(self, pairs: int) -> int:
+        """Embeddings of a pool, for a data set of `pairs`."""
+        return _pool(self.pool_size, self.pool_share, pairs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoclipConfig:
@@ -134,15 +141,20 @@ class RoclipConfig:
     """Earliest epoch that may match, at least 2; those before are plain CLIP. The paper's description has no such
     warm-up; an epoch of its data is 2,000 steps, and on small data a model matches at random after one epoch."""
     pool_share: float = 0.02
-    """Size of the caption pool as a share of the pairs. The paper: 21,845 captions for 1M pairs, about 2 %."""
+    """Size of the caption pool as a share of the pairs, at most 262,144 captions (POOL_MOST). The paper: 21,845 for 1M
+    pairs, about 2 %."""
     pool_size: int | None = None
-    """Size of the caption pool in embeddings, instead of `pool_share`."""
+    """Size of the caption pool in embeddings, instead of `pool_share` and without its limit."""
 
     def __post_init__(self) -> None:
         check(self.every >= 1, "roclip.every", self.every, "give 1 or more epochs")
         check(self.first >= 2, "roclip.first", self.first, "give 2 or more: the first epoch's pool holds noise")
         check(0 < self.pool_share <= 1, "roclip.pool_share", self.pool_share, "give a share above 0, at most 1")
         check(self.pool_size is None or self.pool_size >= 1, "roclip.pool_size", self.pool_size, "give 1 or more")
+
+    def pool(self, pairs: int) -> int:
+        """Captions of the pool, for a data set of `pairs`."""
+        return _pool(self.pool_size, self.pool_share, pairs)
 
     def matches(self, epoch: int) -> bool:
         """Whether `epoch`, from 1, is a matching one: every, 2 every, ... from `first` on."""
@@ -204,3 +216,7 @@ class FilterConfig:
     def look(self, epochs: int) -> int:
         """Epochs of the first model, of a run of `epochs`."""
         return max(1, epochs // 2) if self.look_epochs is None else self.look_epochs
+
+
+def _pool(size: int | None, share: float, pairs: int) -> int:
+    return size if size is not None else min(round(share * pairs), POOL_MOST)

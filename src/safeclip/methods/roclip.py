@@ -31,7 +31,7 @@ from safeclip.objective import clip_loss
 class RoClip:
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.roclip
-        size = own.pool_size if own.pool_size is not None else round(own.pool_share * pairs)
+        size = own.pool(pairs)
         if size < 1:
             raise InputError(
                 f"roclip.pool_share = {own.pool_share}: of {pairs} pairs that is no caption; give roclip.pool_size"

@@ -40,8 +40,7 @@ class SafeClip:
         own = config.safeclip
         self.config, self.own, self.pairs = config, own, pairs
         self.before = own.warmup_epochs + own.align_epochs
-        size = own.pool_size if own.pool_size is not None else round(own.pool_share * pairs)
-        self.pools = {"image": Pool(size, dim), "text": Pool(size, dim)}
+        self.pools = {name: Pool(own.pool(pairs), dim) for name in ("image", "text")}
         one, two = (Recipe(views, augment=True, eda=config.views.text == "eda") for views in (1, 2))
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
         self.objectives = {"unimodal": Objective(two, grads=(False, True)), "clip": clip_objective(config)}

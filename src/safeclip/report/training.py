@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from safeclip.config.methods import POOL_MOST
 from safeclip.report import charts
 from safeclip.report.facts import Facts, Run
 from safeclip.report.figures import line_kind
@@ -92,8 +93,10 @@ def _roclip(run: Run) -> str:
     own = own if isinstance(own, dict) else {}
     size, share = number(own.get("pool_size")), number(own.get("pool_share"))
     pool = "past captions" if size is None else f"{count(size)} past captions"
+    pairs = next((number(line.get("pairs")) for line in run.events("start")), None)
     if size is None and share is not None:
-        pool += f" ({percent(share)} of the data)"
+        limited = pairs is not None and share * pairs > POOL_MOST
+        pool = f"{count(POOL_MOST)} past captions" if limited else f"{pool} ({percent(share)} of the data)"
     epochs = [count(line.get("epoch")) for line in run.events("epoch") if line.get("phase") == "match"]
     when = f", in {'epoch' if len(epochs) == 1 else 'epochs'} {listed(epochs)}," if epochs else ""
     return (
