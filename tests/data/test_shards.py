@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -59,6 +62,63 @@ def test_damaged_index_is_made_anew(tmp_path, damage):
     path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
     write(tmp_path / "0.tar.index.npz", damage)
     assert open_source(str(path))[1].captions == ("caption 1",)
+
+
+def npy(values: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
+    """The array as numpy writes it, claiming to be of another shape."""
+    out = io.BytesIO()
+    header = np.lib.format.header_data_from_array_1_0(values) | ({} if shape is None else {"shape": shape})
+    np.lib.format.write_array_header_1_0(out, header)
+    return out.getvalue() + values.tobytes()
+
+
+ZEROS = np.zeros(8 << 20, np.int64)
+FORGED = {
+    "claims 10^13 entries": {"offsets.npy": npy(ZEROS[:6], (10**13, 3))},
+    "claims fewer than none": {"sizes.npy": npy(ZEROS[:6], (-1, 3))},
+    "sizes blown up": {"sizes.npy": npy(ZEROS)},
+    "mark blown up": {"mark.npy": npy(ZEROS)},
+    "codes blown up": {"codes.npy": npy(ZEROS)},
+    "names blown up": {"names.npy": npy(ZEROS)},
+    "more names than pairs": {"names.npy": npy(np.zeros(4_000, np.uint8))},
+    "beyond the shard": {"offsets.npy": npy(np.full((2, 3), 2**63 - 1))},
+    "pickled": {"codes.npy": npy(np.zeros(2, np.int32)).replace(b"'<i4'", b"'|O' ")},
+    "no array": {"codes.npy": b"none"},
+    "an array missing": {"codes.npy": None},
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_forged_index_is_made_anew_and_not_blown_up(tmp_path, what):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
+    open_source(str(path))
+    place = tmp_path / "0.tar.index.npz"
+    with zipfile.ZipFile(place) as kept:
+        parts = {name: kept.read(name) for name in kept.namelist()} | FORGED[what]
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as forged:
+        for name, data in parts.items():
+            if data is not None:
+                forged.writestr(name, data)
+    before = place.read_bytes()
+    tracemalloc.start()
+    assert open_source(str(path))[1].captions == ("caption 1",)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert place.read_bytes() != before
+
+
+def test_an_array_or_a_broken_zip_in_the_place_of_an_index_is_none(tmp_path):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 2)
+    open_source(str(path))
+    place = tmp_path / "0.tar.index.npz"
+    whole = np.load(place)
+    np.savez_compressed(place, **whole)
+    content = bytearray(place.read_bytes())
+    content[80:90] = b"\xff" * 10
+    for damage in (npy(ZEROS[:6], (10**13,)), npy(ZEROS[:6]), bytes(content)):
+        place.write_bytes(damage)
+        assert open_source(str(path))[1].captions == ("caption 1",)
 
 
 def test_index_goes_to_the_cache_where_the_folder_cannot_be_written(tmp_path, monkeypatch):
@@ -172,7 +232,6 @@ def test_traversing_names_are_keys_and_nothing_is_written(tmp_path):
 
 
 def test_links_missing_images_and_bad_json_are_bad_pairs(tmp_path):
-    import io
     import tarfile
 
     path = tmp_path / "0.tar"
