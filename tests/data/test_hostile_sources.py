@@ -106,6 +106,13 @@ def test_ragged_and_undecodable_rows_are_bad_pairs_of_every_split(tmp_path):
             source[uid]
 
 
+def test_half_a_character_in_a_list_of_captions_is_replaced(tmp_path):
+    """Nothing that is written to Parquet takes it."""
+    pictures(tmp_path, ["a.jpg"])
+    write(tmp_path / "p.csv", 'image,caption\na.jpg,"[""\\ud800 a dog"", ""a \\ud83d\\ude00 cat""]"\n')
+    assert open_source(f"{tmp_path}/p.csv").captions(0) == ("? a dog", "a \U0001f600 cat")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

@@ -119,7 +119,7 @@ def _listed_in(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             return [text]
         if all(isinstance(v, str) for v in values):
-            return list(values)
+            return [v.encode("utf-8", "replace").decode() for v in values]  # "\ud800" is half a character
     return [text]
 
 
