@@ -259,6 +259,17 @@ def test_links_missing_images_and_bad_json_are_bad_pairs(tmp_path):
             source[uid]
 
 
+def test_texts_of_more_than_a_mebibyte_are_bad_pairs_and_pictures_may_be_larger(tmp_path):
+    most, picture = 2**20, jpeg(0) + bytes(2**21)
+    members = [("a.jpg", picture), ("a.txt", b"x" * most), ("b.jpg", picture), ("b.txt", b"x" * (most + 1))]
+    members += [("c.jpg", picture), ("c.json", b'{"caption": "x"}' + b" " * most)]
+    source = open_source(str(write_tar(tmp_path / "0.tar", members)))
+    assert (len(source[0].captions[0]), len(source[0].image)) == (most, len(picture))
+    for uid, reason in ((1, "its text of 1,048,577 bytes is more than 1,048,576"), (2, "its JSON of 1,048,592 bytes")):
+        with pytest.raises(BadPair, match=reason):
+            source.captions(uid)
+
+
 def test_no_tar_no_pairs_and_no_captions_are_input_errors(tmp_path):
     write(tmp_path / "text.tar", "not a tar " * 100)
     with pytest.raises(InputError, match=r"text\.tar: not an uncompressed tar"):

@@ -34,6 +34,8 @@ _MOST = 2**32 - 1  # far above MAX_BYTES, so that what is cut to it is refused a
 _ASKED_AT_ONCE = 16
 _COPIES_OPEN = 8
 """Copies a process keeps open: one that made room for others keeps its disk until it is closed."""
+MAX_TEXT_BYTES = 2**20
+"""Larger .txt and .json members are not read."""
 _NAMES = {IMAGE: "image", TEXT: "text", JSON: "JSON"}
 
 
@@ -140,8 +142,9 @@ class ShardSource(Labelled):
             return b""
         if offset == TWICE:
             raise BadPair(f"duplicate key: more than one {_NAMES[part]} of this name in {os.path.basename(path)}")
-        if size > MAX_BYTES:
-            raise BadPair(f"its {_NAMES[part]} of {size:,} bytes is more than {MAX_BYTES:,}")
+        most = MAX_BYTES if part == IMAGE else MAX_TEXT_BYTES
+        if size > most:
+            raise BadPair(f"its {_NAMES[part]} of {size:,} bytes is more than {most:,}")
         try:
             data = self._ranges.read(path, offset, size)
         except (OSError, InputError):
