@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import sys
+import types
 
 import pytest
 
@@ -80,3 +82,19 @@ def test_missing_set_is_one_line(tmp_path):
     with pytest.raises(InputError, match="cannot load it") as caught:
         open_source(f"hf:{tmp_path}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("version", "told"), [("3.6.0", {"trust_remote_code": False}), ("4.0.0", {})])
+@pytest.mark.parametrize("kind", ["folder", "name"])
+def test_old_versions_are_told_to_run_no_code_of_a_set(tmp_path, monkeypatch, kind, version, told):
+    asked = []
+
+    def load_dataset(path, *rest, **given):
+        asked.append(given)
+        raise ValueError("enough seen")
+
+    fake = types.SimpleNamespace(__version__=version, load_dataset=load_dataset)
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    with pytest.raises(InputError, match="enough seen"):
+        open_source(f"hf:{tmp_path}" if kind == "folder" else "hf:user/name")
+    assert asked == [told]

@@ -131,14 +131,14 @@ def _library(name: str) -> Any:
 
 def _splits(datasets: Any, name: str, path: str, folder: str) -> dict[str, Any]:
     """Split -> rows; {"": rows} for a set without splits. Raises InputError."""
+    old = {"trust_remote_code": False} if int(datasets.__version__.split(".")[0]) < 4 else {}  # 4 runs none
     try:
         if os.path.isdir(folder) and {"dataset_dict.json", "dataset_info.json"} & set(os.listdir(folder)):
             found = datasets.load_from_disk(folder)
         elif os.path.isdir(folder):
-            found = datasets.load_dataset(folder)
+            found = datasets.load_dataset(folder, **old)
         else:
             hub, _, config = path.partition(":")
-            old = {"trust_remote_code": False} if int(datasets.__version__.split(".")[0]) < 4 else {}
             found = datasets.load_dataset(hub, config or None, **old)
     except Exception as error:  # the library raises errors of a dozen packages
         raise InputError(
