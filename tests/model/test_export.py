@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from safeclip.config import ModelConfig
+from safeclip.config import ModelConfig, ViewsConfig
+from safeclip.data.image_views import clean_crop, colour
 from safeclip.errors import InputError
 from safeclip.model.build import Clip, build
 from safeclip.model.export import export
+from safeclip.model.tokenizer import BoundedTokenizer
 from safeclip.model.torchvision_import import import_open_clip
 from tests.model.models import embeddings
+
+CAPTIONS = [
+    "A man riding a wave on top of a surfboard.",
+    "  Vintage 1967   Ford Mustang -- for sale!!! (only $12,500) ",
+    "It's the longest, they've said: Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogoch",
+    "https://www.example.com/IMG_20190714.jpg?size=large #sunset",
+    "Кот сидит на подоконнике, 一只猫坐在窗台上 🌧️😀",
+    "café au lait, naïve Donaudampfschifffahrt",
+    "a red bus " * 50,
+    "",
+]
 
 
 def test_open_clip_loads_what_is_written_for_it(tiny_vit: Clip, tmp_path: Path) -> None:
@@ -56,6 +72,59 @@ def test_transformers_embeds_alike(tiny_vit: Clip, tmp_path: Path) -> None:
         theirs = net.visual_projection(seen), net.text_projection(read)
     for ours, other in zip(embeddings(tiny_vit.net, tiny_vit), theirs, strict=True):
         torch.testing.assert_close(other, ours, rtol=1e-4, atol=1e-5)
+
+
+def words(tokens: list[int], end: int) -> list[int]:
+    return tokens[: tokens.index(end) + 1]
+
+
+@pytest.mark.parametrize("name", ["test-tiny-vit", "safeclip-test-vit"])
+def test_transformers_processor_splits_captions_as_open_clip_does_and_prepares_pictures_as_we_do(
+    name: str, tiny_vit: Clip, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    if name == "safeclip-test-vit":
+        import_open_clip().add_model_config(Path(__file__).parents[1] / "dist/configs")
+    clip = tiny_vit if name == tiny_vit.name else build(ModelConfig(name=name, precision="fp32"))
+    export(clip, tmp_path / "out", "transformers")
+    processor = transformers.CLIPProcessor.from_pretrained(tmp_path / "out")
+    wanted, end = clip.tokenize(CAPTIONS).tolist(), clip.config["text_cfg"]["vocab_size"] - 1
+    found = processor.tokenizer(CAPTIONS, padding="max_length", truncation=True)["input_ids"]
+    assert [words(some, end) for some in found] == [words(some, end) for some in wanted]
+    assert all(len(some) == clip.config["text_cfg"]["context_length"] for some in found)
+    picture = (np.add.outer(np.arange(48), np.arange(60))[..., None] * np.array([2, 1, 2]) + 20).astype(np.uint8)
+    seen = torch.as_tensor(np.asarray(processor.image_processor(Image.fromarray(picture))["pixel_values"][0]))
+    ours = torch.from_numpy(clean_crop(picture, clip.image_size).copy())[None]
+    assert seen.shape == (3, clip.image_size, clip.image_size)
+    torch.testing.assert_close(seen[None], colour(ours, None, ViewsConfig(), clip.mean, clip.std), atol=0.03, rtol=0)
+
+
+def test_the_processors_files_are_written_from_the_models_own_tokenizer(tiny_vit: Clip, tmp_path: Path) -> None:
+    """Without that package: CLIP's vocabulary and merges, in their order."""
+    written = {path.name: path for path in export(tiny_vit, tmp_path / "out", "transformers")}
+    assert written.keys() == {path.name for path in (tmp_path / "out").iterdir()}
+    simple, vocabulary = import_open_clip().SimpleTokenizer(), json.loads(written["vocab.json"].read_text())
+    assert list(vocabulary.values()) == list(range(49408))
+    assert list(vocabulary)[:-2] == list(simple.encoder)[:-2]
+    assert list(vocabulary)[-2:] == ["<|startoftext|>", "<|endoftext|>"]
+    merges = written["merges.txt"].read_text(encoding="utf-8").split("\n")
+    assert (merges[0], merges[-1]) == ("#version: 0.2", "")
+    assert [tuple(line.split(" ")) for line in merges[1:-1]] == list(simple.bpe_ranks)
+    about, pictures = (
+        json.loads(written[n].read_text()) for n in ("tokenizer_config.json", "preprocessor_config.json")
+    )
+    assert (about["tokenizer_class"], about["model_max_length"]) == ("CLIPTokenizer", 16)
+    assert (pictures["size"], pictures["image_mean"]) == ({"shortest_edge": 32}, list(tiny_vit.mean))
+
+
+@pytest.mark.parametrize("kind", ["canonicalize", "masked", "foreign"])
+def test_a_tokenizer_that_transformers_has_not_is_left_out(kind: str, tiny_vit: Clip, tmp_path: Path) -> None:
+    simple = import_open_clip().SimpleTokenizer
+    given = {"canonicalize": {"clean": "canonicalize"}, "masked": {"reduction_mask": "simple"}, "foreign": {}}[kind]
+    tokenize = BoundedTokenizer(tiny_vit.tokenize if kind == "foreign" else simple(**given))
+    export(replace(tiny_vit, tokenize=tokenize), tmp_path / "out", "transformers")
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"config.json", "model.safetensors", "preprocessor_config.json"}
 
 
 def test_every_weight_of_a_vit_has_its_place_in_transformers(tiny_vit: Clip, tmp_path: Path) -> None:

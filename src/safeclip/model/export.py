@@ -2,7 +2,8 @@
 
 open_clip     open_clip_config.json + open_clip_model.safetensors: open_clip.create_model("local-dir:DIR")
 safetensors   model.safetensors alone, open_clip's parameter names
-transformers  config.json + model.safetensors: transformers.CLIPModel.from_pretrained(DIR), for ViT architectures
+transformers  config.json + model.safetensors, for ViT architectures: transformers.CLIPModel.from_pretrained(DIR);
+              and beside them what CLIPProcessor reads (processor_files.py)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from safeclip.errors import InputError
 from safeclip.model.build import Clip
+from safeclip.model.processor_files import image_settings, tokenizer_files
 from safeclip.run import writing
 
 
@@ -47,6 +49,7 @@ def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
         return [
             _json(folder / "config.json", config),
             _weights(folder / "model.safetensors", _transformers_weights(clip.net)),
+            *_processor(folder, clip),
         ]
     raise InputError(f"--form {form}: choose among open_clip, transformers, safetensors")
 
@@ -130,6 +133,16 @@ def _block(name: str, value: Tensor) -> dict[str, Tensor]:
         if name.startswith(ours + "."):
             return {theirs + name.removeprefix(ours): value}
     raise InputError(f"--form transformers: no counterpart for parameter {name}; use --form open_clip")
+
+
+def _processor(folder: Path, clip: Clip) -> list[Path]:
+    files = {"preprocessor_config.json": image_settings(clip)} | tokenizer_files(clip)
+    for name, content in files.items():
+        if isinstance(content, str):
+            (folder / name).write_text(content, encoding="utf-8")
+        else:
+            _json(folder / name, content)
+    return [folder / name for name in files]
 
 
 def _json(path: Path, value: Any) -> Path:
