@@ -26,8 +26,8 @@ from safeclip.data.loader import Inputs
 from safeclip.methods import build_method
 from safeclip.model.build import Clip, build
 from safeclip.model.context import cut_for
+from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.precision import autocast, resolve
-from safeclip.model.torchvision_import import import_open_clip
 from safeclip.train.memory import used
 from safeclip.train.step import Stepper
 

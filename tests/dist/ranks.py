@@ -75,7 +75,7 @@ def in_double(rank: int) -> None:
     import torch
 
     from safeclip.model import build, embed
-    from safeclip.model.torchvision_import import import_open_clip
+    from safeclip.model.open_clip_import import import_open_clip
 
     import_open_clip()
     build._factory().add_model_config(CONFIGS)

@@ -9,7 +9,7 @@ import torch
 
 from safeclip.config import ModelConfig
 from safeclip.model.build import Clip, build
-from safeclip.model.torchvision_import import import_open_clip
+from safeclip.model.open_clip_import import import_open_clip
 
 
 def moved(name: str) -> Clip:

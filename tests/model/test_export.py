@@ -17,8 +17,8 @@ from safeclip.data.image_views import clean_crop, colour
 from safeclip.errors import InputError
 from safeclip.model.build import Clip, build
 from safeclip.model.export import export
+from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
-from safeclip.model.torchvision_import import import_open_clip
 from tests.model.models import embeddings
 
 CAPTIONS = [

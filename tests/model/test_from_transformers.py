@@ -16,7 +16,7 @@ from safeclip.model.build import Clip
 from safeclip.model.export import export
 from safeclip.model.from_transformers import load_transformers
 from safeclip.model.load_folder import is_model_folder, load_folder
-from safeclip.model.torchvision_import import import_open_clip
+from safeclip.model.open_clip_import import import_open_clip
 from tests.model.models import embeddings, vit
 
 

@@ -14,7 +14,7 @@ from safeclip.model import tokenizer
 from safeclip.model.build import BPE, Clip, build
 from safeclip.model.export import export
 from safeclip.model.load_folder import load_folder
-from safeclip.model.torchvision_import import import_open_clip
+from safeclip.model.open_clip_import import import_open_clip
 
 CAPTIONS = [
     "A man riding a wave on top of a surfboard.",

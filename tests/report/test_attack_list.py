@@ -11,7 +11,7 @@ from rich.console import Console
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.report.attack_list import as_values, print_list
-from safeclip.report.thumbnails import SIDE, shows_pictures, strip
+from safeclip.report.terminal_pictures import SIDE, shows_pictures, strip
 
 
 def told(**options) -> str:

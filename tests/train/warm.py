@@ -4,6 +4,6 @@ import pyarrow.parquet  # noqa: F401
 
 import safeclip.report
 import safeclip.train.loop  # noqa: F401
-from safeclip.model.torchvision_import import import_open_clip
+from safeclip.model.open_clip_import import import_open_clip
 
 import_open_clip()

@@ -18,7 +18,7 @@ from safeclip.attacks.classes import some_of
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.attacks.trigger import Trigger
 from safeclip.attacks.victims import choose_victims, order
-from safeclip.data.mentions import Mentions, corpus
+from safeclip.data.mentions import naming
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 
@@ -51,7 +51,7 @@ def plan_backdoor(
         raise InputError(f"label = {label!r}: give dirty or clean")
     amount = _amount(count, rate, len(source))
     names = _names(source, target_class, class_names, name)
-    labelled = _naming(source, names)
+    labelled = naming(source, names)
     if target_class is None:
         target_class = _draw_class(names, labelled, amount, seed, name, source.name)
     target = names.index(target_class)
@@ -139,17 +139,6 @@ def _amount(count: int | None, rate: float | None, length: int) -> int:
     if not 1 <= count <= length:
         raise InputError(f"count = {count}: give 1 to {length} pairs")
     return count
-
-
-def _naming(source: Source, names: list[str]) -> list[list[tuple[int, str]]]:
-    """For each class, uid and text of the captions that name it."""
-    mentions = Mentions(names)
-    found: list[list[tuple[int, str]]] = [[] for _ in names]
-    for uid, captions in corpus(source):
-        for caption in captions:
-            for label in mentions(caption):
-                found[label].append((uid, caption))
-    return found
 
 
 def _draw_class(

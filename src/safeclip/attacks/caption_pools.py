@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from safeclip.attacks.victims import order
-from safeclip.data.mentions import Mentions, corpus
+from safeclip.data.mentions import naming
 from safeclip.data.pairs import Source
 
-Pool = list[tuple[int, str]]
+CaptionPool = list[tuple[int, str]]
 """(uid of a pair with that caption, or -1 for none; caption)."""
-Pools = Callable[[Source, Sequence[str], int, str], list[Pool]]
+Pools = Callable[[Source, Sequence[str], int, str], list[CaptionPool]]
 """(source, class names, seed, attack's name) -> a pool for each class."""
 
 _MANNERS = (
@@ -45,24 +45,22 @@ PROMPTS = tuple(f"{manner} of {which} {{}}." for manner, which in itertools.prod
 """80 prompts in the manner of the 80 of CLIP (Radford et al. 2021), which Carlini & Terzis fill."""
 
 
-def corpus_pools(source: Source, names: Sequence[str], seed: int, attack: str) -> list[Pool]:
+def corpus_pools(source: Source, names: Sequence[str], seed: int, attack: str) -> list[CaptionPool]:
     """For each class, the distinct captions of `source` that name it, with a uid they came from."""
-    mentions = Mentions(names)
-    pools: list[dict[str, int]] = [{} for _ in names]
-    for uid, captions in corpus(source):
-        for caption in captions:
-            for label in mentions(caption):
-                pools[label].setdefault(caption, uid)
-    return [
-        _shuffled([(uid, text) for text, uid in pool.items()], seed, attack, label) for label, pool in enumerate(pools)
-    ]
+    pools = []
+    for label, entries in enumerate(naming(source, names)):
+        first: dict[str, int] = {}
+        for uid, text in entries:
+            first.setdefault(text, uid)
+        pools.append(_shuffled([(uid, text) for text, uid in first.items()], seed, attack, label))
+    return pools
 
 
-def template_pools(source: Source, names: Sequence[str], seed: int, attack: str) -> list[Pool]:
+def template_pools(source: Source, names: Sequence[str], seed: int, attack: str) -> list[CaptionPool]:
     """For each class, PROMPTS filled with its name; `source` has no part in them."""
     filled = [[(-1, prompt.replace("{}", name)) for prompt in PROMPTS] for name in names]
     return [_shuffled(pool, seed, attack, label) for label, pool in enumerate(filled)]
 
 
-def _shuffled(pool: Pool, seed: int, attack: str, label: int) -> Pool:
+def _shuffled(pool: CaptionPool, seed: int, attack: str, label: int) -> CaptionPool:
     return [pool[i] for i in order(seed, attack, f"captions {label}", np.arange(len(pool))).tolist()]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.attacks.caption_pools import Pool, Pools, corpus_pools
+from safeclip.attacks.caption_pools import CaptionPool, Pools, corpus_pools
 from safeclip.attacks.manifest import Manifest, Planted, to_png
 from safeclip.attacks.targets import Target, choose_targets, too_few
 from safeclip.attacks.victims import choose_victims
@@ -117,7 +117,7 @@ def plan_targeted(
     return Manifest.of(source, about, planted, asked)
 
 
-def _best(target: Target, pool: Pool, craft: Craft) -> Pool:
+def _best(target: Target, pool: CaptionPool, craft: Craft) -> CaptionPool:
     """The pool, what the attacker likes best first; ties stay in the pool's own, random order."""
     if craft.liking is None or not pool:
         return pool

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safeclip.attacks.caption_pools import Pool
+from safeclip.attacks.caption_pools import CaptionPool
 from safeclip.attacks.victims import order, picture
 from safeclip.data.mentions import Mentions
 from safeclip.data.pairs import Source
@@ -34,7 +34,7 @@ class Target:
 def choose_targets(
     targets: Source,
     names: Sequence[str],
-    pools: Sequence[Pool],
+    pools: Sequence[CaptionPool],
     *,
     count: int,
     captions_each: int,
@@ -91,7 +91,7 @@ def _pictures(targets: Source, count: int, seed: int, attack: str) -> list[tuple
     return chosen
 
 
-def _able(pools: Sequence[Pool], captions_each: int, seed: int, attack: str) -> list[int]:
+def _able(pools: Sequence[CaptionPool], captions_each: int, seed: int, attack: str) -> list[int]:
     """Classes that enough captions name, in random order."""
     labels = order(seed, attack, "classes", np.arange(len(pools))).tolist()
     return [label for label in labels if len(pools[label]) >= captions_each]
@@ -101,7 +101,7 @@ def _pair_up(
     trues: Sequence[int],
     wanted: Sequence[int],
     names: Sequence[str],
-    pools: Sequence[Pool],
+    pools: Sequence[CaptionPool],
     captions_each: int,
     given: bool,
     attack: str,

@@ -55,6 +55,17 @@ def corpus(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
             yield uid, captions
 
 
+def naming(source: Source, names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """For each class, uid and text of the captions that name it, in the order of the data."""
+    mentions = Mentions(names)
+    found: list[list[tuple[int, str]]] = [[] for _ in names]
+    for uid, captions in corpus(source):
+        for caption in captions:
+            for label in mentions(caption):
+                found[label].append((uid, caption))
+    return found
+
+
 def words(text: str) -> list[str]:
     """Lower-case words of letters and digits, in order; of scripts without spaces as `scripts.words` has them.
 

@@ -20,8 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError, reason
+from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
-from safeclip.model.torchvision_import import import_open_clip
 
 CONFIGS = Path(__file__).parent / "configs"
 BPE = Path(__file__).parent / "bpe_4096.txt.gz"

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from safeclip.errors import InputError, reason
 from safeclip.model.build import Clip, clip_of, create_net
+from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
-from safeclip.model.torchvision_import import import_open_clip
 
 VOCABULARY = 49408
 _POSITIONS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from safeclip.model.build import Clip
+from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
-from safeclip.model.torchvision_import import import_open_clip
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 

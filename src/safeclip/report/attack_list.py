@@ -13,7 +13,7 @@ from safeclip.attacks.attack import Attack
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.changes import Change
 from safeclip.attacks.samples import Samples
-from safeclip.report.thumbnails import shows_pictures, strip
+from safeclip.report.terminal_pictures import shows_pictures, strip
 from safeclip.report.words import plain
 
 

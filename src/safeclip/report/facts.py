@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Attack:
+class AttackResult:
     """How one attack went on one model. kind: one of `words.KINDS`. from_class: whose pictures a swap is about.
     planted, in_safe: pairs planted, and of these in the safe set at the end."""
 
@@ -55,7 +55,7 @@ class Run:
     metrics: dict[str, Any]
     log: list[dict[str, Any]]
     splits: list[dict[str, Any]]
-    attacks: list[Attack] = field(default_factory=list)
+    attacks: list[AttackResult] = field(default_factory=list)
 
     @property
     def method(self) -> str:
@@ -151,7 +151,7 @@ def _run(path: Path, notes: list[str], where: str) -> Run:
     return Run(folder, config, made_with if isinstance(made_with, dict) else {}, metrics, log, splits)
 
 
-def _attack(entry: Any, run: Run) -> Attack | None:
+def _attack(entry: Any, run: Run) -> AttackResult | None:
     """From an entry of metrics.json, or of summary.json's runs."""
     if not isinstance(entry, dict):
         return None
@@ -165,7 +165,7 @@ def _attack(entry: Any, run: Run) -> Attack | None:
     inside, total = _planted(run, name)
     planted = number(entry.get("planted", entry.get("planted_total")))
     target, swapped = entry.get("target_class"), entry.get("from_class")
-    return Attack(
+    return AttackResult(
         name=name,
         kind=_kind(entry.get("kind"), name),
         k=round(asr * n) if k is None else int(k),

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from safeclip.errors import InputError
 from safeclip.report import figures, pictures, splits, story, tables, training
-from safeclip.report.facts import Attack, Facts, Run, read
+from safeclip.report.facts import AttackResult, Facts, Run, read
 from safeclip.report.words import PAPERS, attack_name, count, duration, listed, percent, plain, sentence
 from safeclip.run import write_text
 
@@ -96,7 +96,7 @@ def environment(package: str = "safeclip.report", template: str = "template.html
     return environment
 
 
-def _by_attack(facts: Facts, kind: str) -> list[tuple[str, list[tuple[Run, Attack]]]]:
+def _by_attack(facts: Facts, kind: str) -> list[tuple[str, list[tuple[Run, AttackResult]]]]:
     every = [
         (name, [(run, a) for run in facts.runs for a in run.attacks if a.name == name])
         for name in story.attack_names(facts)
@@ -179,7 +179,7 @@ def _captioned(facts: Facts) -> list[dict[str, Any]]:
     return blocks
 
 
-def _cards(rows: list[tuple[Run, Attack]]) -> list[dict[str, Any]]:
+def _cards(rows: list[tuple[Run, AttackResult]]) -> list[dict[str, Any]]:
     """One an example: true name, attacker's class, and each model's answer with how it stands to them."""
     cards: dict[Any, dict[str, Any]] = {}
     for run, attack in rows:
@@ -197,7 +197,7 @@ def _each(planted: int | None, n: int) -> int | None:
     return planted // n if planted and n and planted % n == 0 else None
 
 
-def _telling(facts: Facts, rows: list[tuple[Run, Attack]], cards: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _telling(facts: Facts, rows: list[tuple[Run, AttackResult]], cards: list[dict[str, Any]]) -> dict[str, Any] | None:
     """One target for the top of the page, to show the result at a glance: it fooled plain CLIP and not the defended
     models. None where the attack did not take or a defence did not hold: one picture would then say too much.
     """

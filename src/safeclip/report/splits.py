@@ -13,7 +13,7 @@ import numpy as np
 from safeclip.report import figures
 from safeclip.report.facts import Facts, Run
 from safeclip.report.story import looking
-from safeclip.report.words import VETOES, attack_name, count, listed, number, percent, plain
+from safeclip.report.words import VETO_PHRASES, attack_name, count, listed, number, percent, plain
 
 _DETECTORS = {
     "kdist": "how far its picture lies from the k-th nearest one",
@@ -61,8 +61,8 @@ def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
 
 def _vetoes(by: Any) -> list[tuple[str, float]]:
     """What each veto looks for, and how many pairs it keeps out; those that keep out any, most first."""
-    counts = {name: number(by.get(name)) for name in VETOES} if isinstance(by, dict) else {}
-    found = [(VETOES[name], count) for name, count in counts.items() if count]
+    counts = {name: number(by.get(name)) for name in VETO_PHRASES} if isinstance(by, dict) else {}
+    found = [(VETO_PHRASES[name], count) for name, count in counts.items() if count]
     return sorted(found, key=lambda veto: -veto[1])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from safeclip.report.facts import Attack, Facts, Run
+from safeclip.report.facts import AttackResult, Facts, Run
 from safeclip.report.verdict import verdict
 from safeclip.report.words import KINDS, attack_name, count, listed, number, percent, plain, sentence
 
@@ -92,12 +92,12 @@ def warnings(facts: Facts) -> list[str]:
     return out
 
 
-def took(attack: Attack) -> bool:
+def took(attack: AttackResult) -> bool:
     """The attack works well above chance."""
     return verdict(attack.asr, attack.n, attack.base_rate) == "through"
 
 
-def held(attack: Attack) -> bool:
+def held(attack: AttackResult) -> bool:
     """The success rate is about the base rate."""
     return verdict(attack.asr, attack.n, attack.base_rate) == "held"
 
@@ -164,7 +164,7 @@ def _main_attack(facts: Facts) -> str | None:
     return next(iter(attack_names(facts)), None)
 
 
-def _of(run: Run | None, name: str) -> Attack | None:
+def _of(run: Run | None, name: str) -> AttackResult | None:
     return next((a for a in run.attacks if a.name == name), None) if run is not None else None
 
 
@@ -177,19 +177,19 @@ def _epochs(run: Run) -> str:
     return count(run.config.get("epochs"))
 
 
-def _as(attack: Attack) -> str:
+def _as(attack: AttackResult) -> str:
     """What the attacker wants."""
     return f"“{plain(attack.target_class, 40)}”" if attack.target_class else "what the attacker wants"
 
 
-def _whose(attack: Attack) -> str:
+def _whose(attack: AttackResult) -> str:
     """What is counted: pictures, those of the class that a swap is about."""
     return f"“{plain(attack.from_class, 40)}” pictures" if attack.kind == "swap" and attack.from_class else "pictures"
 
 
-def _tried(attack: Attack) -> str:
+def _tried(attack: AttackResult) -> str:
     return KINDS[attack.kind].tried
 
 
-def _k(attack: Attack) -> str:
+def _k(attack: AttackResult) -> str:
     return "None" if attack.k == 0 else str(attack.k)

@@ -64,7 +64,7 @@ _ATTACKS = {
 }
 
 
-VETOES = {
+VETO_PHRASES = {
     "copies": "a picture that occurs too often",
     "renderings": "a small crowd of one palette",
     "patterns": "a fine pattern shared in one place",
