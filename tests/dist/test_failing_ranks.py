@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from safeclip.errors import RunError
@@ -166,3 +169,82 @@ def test_a_run_whose_rank_died_goes_on_with_another_number_of_ranks(planted: Pat
     assert ranks.run(1, resume, tmp_path / "told", ranks.in_double, at_step(12, kill_0)) == [-signal.SIGKILL]
     assert ranks.run(3, resume, tmp_path / "told", ranks.in_double) == [0, 0, 0], ranks.said(tmp_path / "told", 0)
     assert ranks.differences(RunDir(whole), RunDir(out), "epoch-005") == []
+
+
+IMPATIENT = 8
+"""Seconds that these ranks wait in a collective."""
+
+
+def impatient(rank: int) -> None:
+    from safeclip.train.distributed import session
+
+    session.PATIENCE = timedelta(seconds=IMPATIENT)
+
+
+def slow_to_look(rank: int) -> None:
+    """Rank 0's scores of the first veto, which it computes on its way to the split, take longer than ranks wait."""
+    from safeclip.methods import vetoes
+
+    score = vetoes.SCORES["texture"]
+
+    def slow(*about: Any) -> np.ndarray:
+        time.sleep(1.5 * IMPATIENT)
+        return score(*about)
+
+    vetoes.SCORES["texture"] = slow
+
+
+def slow_to_split(rank: int) -> None:
+    from safeclip.methods import safeclip
+
+    fit = safeclip.fit_mixture
+
+    def slow(*about: Any) -> Any:
+        time.sleep(1.5 * IMPATIENT)
+        return fit(*about)
+
+    safeclip.fit_mixture = slow
+
+
+@pytest.mark.parametrize("slow", [slow_to_look, slow_to_split])
+def test_the_others_wait_for_what_rank_0_does_alone_however_long_it_takes(slow: ranks.Change, tmp_path: Path) -> None:
+    changes = {"epochs": 3, "safeclip.veto": ["texture"], "optim.batch_size": 41, "model.name": "safeclip-emoji"}
+    arguments = tiny.arguments(tmp_path / "run", None, changes)
+    assert ranks.run(2, arguments, tmp_path / "told", impatient, slow) == [0, 0], lines(tmp_path / "told")
+    assert len(RunDir(tmp_path / "run").splits()) == 1
+
+
+def die_in_the_split(rank: int) -> None:
+    from safeclip.methods import safeclip
+
+    def die(*about: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    safeclip.fit_mixture = die
+
+
+def fail_in_the_split(rank: int) -> None:
+    from safeclip.methods import safeclip
+
+    def fail(*about: Any) -> Any:
+        raise RunError("no split can be made")
+
+    safeclip.fit_mixture = fail
+
+
+@pytest.mark.parametrize(
+    ("act", "codes", "says"),
+    [
+        (die_in_the_split, [-signal.SIGKILL, 1], "rank 0 of 2 is gone without a word"),
+        (fail_in_the_split, [1, 1], "no split can be made"),
+    ],
+)
+def test_they_do_not_wait_for_a_rank_0_that_dies_or_fails_there(
+    act: ranks.Change, codes: list[int], says: str, tmp_path: Path
+) -> None:
+    changes = {"epochs": 3, "safeclip.veto": [], "optim.batch_size": 41, "model.name": "safeclip-emoji"}
+    arguments = tiny.arguments(tmp_path / "run", None, changes)
+    assert ranks.run(2, arguments, tmp_path / "told", act, seconds=SECONDS) == codes
+    said = lines(tmp_path / "told")
+    assert len(said) == 1, said
+    assert says in said[0]

@@ -94,8 +94,10 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
 
 
 def decide(ask: Callable[[], State]) -> State:
-    """What rank 0 finds, on every rank; it alone is asked."""
+    """What rank 0 finds, on every rank; it alone is asked. Of millions of pairs that takes longer than ranks wait for
+    one another elsewhere."""
     found = ask() if distributed.first() else State()
+    distributed.await_first()
     return State(distributed.tensors_of_first(found.tensors), distributed.of_first(found.values))
 
 

@@ -22,6 +22,7 @@ from safeclip.train.distributed.talk import (
     add_up,
     agree,
     anywhere,
+    await_first,
     first,
     joined,
     of_first,
@@ -31,7 +32,7 @@ from safeclip.train.distributed.talk import (
 )
 
 __all__ = [
-    "add_up", "agree", "anywhere", "device", "engine", "first", "gather", "joined", "last_of", "meet",
-    "of_first", "part", "plain", "rank", "ranks", "share", "shares", "sum_up", "tensors_of_first", "whole",
+    "add_up", "agree", "anywhere", "await_first", "device", "engine", "first", "gather", "joined", "last_of",
+    "meet", "of_first", "part", "plain", "rank", "ranks", "share", "shares", "sum_up", "tensors_of_first", "whole",
     "whole_weights", "world",
 ]  # fmt: skip

@@ -18,7 +18,8 @@ from safeclip.train.distributed.talk import first, rank
 from safeclip.train.distributed.watch import Watch
 
 PATIENCE = timedelta(minutes=30)
-"""How long a rank waits for one that is alive but elsewhere: opening a large set can take one of them that long."""
+"""How long a rank waits in a collective for one that is alive but elsewhere: opening a large set can take one of them
+that long. For what rank 0 does alone, `await_first` waits without end."""
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from safeclip.errors import RunError
 
 T = TypeVar("T")
+_AS_LONG_AS_IT_TAKES = timedelta(days=365)
 
 
 def world() -> int:
@@ -45,6 +47,19 @@ def joined(items: list[T]) -> list[T]:
     dist.all_gather(parts, mine)
     texts = [bytes(part[: int(s)].numpy()) for part, s in zip(parts, sizes, strict=True) if int(s)]
     return [_as_tuple(item) for text in texts for item in json.loads(text)]
+
+
+def await_first() -> None:
+    """Wait until rank 0 comes here too, however long its own work takes: the ranks' patience ends collectives, not
+    this. That rank 0 fails or dies meanwhile, the watch notices (watch.py)."""
+    word = torch.zeros(1)
+    if first():
+        for other in range(1, world()):
+            dist.send(word, other)
+    else:
+        pending = dist.irecv(word, src=0)
+        assert pending is not None
+        pending.wait(_AS_LONG_AS_IT_TAKES)
 
 
 def of_first(value: T) -> T:
