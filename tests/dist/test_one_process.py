@@ -85,6 +85,37 @@ def decides_nothing(rank: int) -> None:
         vetoes.SCORES.update(dict.fromkeys(vetoes.SCORES, refuse))
 
 
+@pytest.mark.dist
+@pytest.mark.parametrize("world", [2, 3])
+def test_rank_0_gets_every_rank_s_rows_chunk_by_chunk_and_the_others_keep_none(world: int, tmp_path: Path) -> None:
+    """Of clean data: of planted copies, which are equally near, rounding chooses the neighbours."""
+    settings = {"safeclip.scoring": "fresh", "safeclip.veto": [*VETOES], "model.name": "safeclip-test-vit"}
+    runs = []
+    for count in (1, world):
+        arguments = tiny.arguments(tmp_path / f"run-{count}", None, GENTLE | settings)
+        told = tmp_path / f"told-{count}"
+        changes = [ranks.in_double, without_some, in_small_chunks]
+        assert ranks.run(count, arguments, told, *changes) == [0] * count, ranks.said(told, world - 1)
+        runs.append(RunDir(tmp_path / f"run-{count}"))
+    assert ranks.differences(*runs, "epoch-004") == []
+
+
+def in_small_chunks(rank: int) -> None:
+    """Several a rank, the last one short; what a pass leaves with the others is looked at."""
+    from safeclip.train import scoring
+
+    scoring._EMBED_AT_ONCE, scoring._HASH_AT_ONCE, scoring._TOLD_AT_ONCE = 8, 12, 70
+
+    def seen(made: Any) -> Any:
+        held = vars(made).values() if not isinstance(made, np.ndarray) else [made]
+        assert not rank or not any(map(len, held)), f"rank {rank} keeps rows"
+        return made
+
+    for name in ("embed_all", "hash_all", "glance"):
+        made = getattr(scoring, name)
+        setattr(scoring, name, lambda *about, made=made: seen(made(*about)))
+
+
 def shards(folder: Path) -> Path:
     """The tiny pairs in tar shards of 24."""
     source = open_source(tiny.SPEC)

@@ -52,7 +52,7 @@ class Data:
     def tools(self) -> Tools:
         return Tools(
             usable=self.usable,
-            embed=self.embeddings,
+            embed=self._embed,
             hashes=lambda: self.hashes,
             glance=self._glance,
             decide=lambda ask: ask(),
@@ -60,6 +60,10 @@ class Data:
             record_split=self._record,
             note=self.notes.append,
         )
+
+    def _embed(self, vectors: bool) -> Embeddings:
+        found = self.embeddings()
+        return found if vectors else Embeddings(found.image[:0], found.text[:0], found.cosine)
 
     def _glance(self, uids: np.ndarray) -> Glance:
         self.glances += 1

@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
+from safeclip.config import ModelConfig
 from safeclip.data.pairs import BadPair
+from safeclip.model.build import build
+from safeclip.model.embed import Embedder
 from safeclip.signals.thumbnails import SIDE, thumbnails
 from safeclip.signals.words import word_ids
 from safeclip.train import scoring
@@ -39,3 +44,31 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     assert np.array_equal(small[1], thumbnails([reader.read(5)[0]])[0])
     assert words[:, 0].tolist() == [0, *[word_ids(["a caption"])[0]] * 4]
     assert bad.reasons == {3: "torn"}
+
+
+@pytest.mark.parametrize("every_caption", [False, True])
+def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_else(
+    every_caption: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    reader: Any = Pictures()
+    embedder = Embedder(build(ModelConfig(name="safeclip-emoji", precision="fp32")), torch.device("cpu"))
+    monkeypatch.setattr(scoring, "_EMBED_AT_ONCE", 2)
+    monkeypatch.setattr(scoring, "_TOLD_AT_ONCE", 4)
+    heard: list[tuple[int, int]] = []
+
+    def embed(vectors: bool) -> Any:
+        bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
+        found = scoring.embed_all(reader, embedder, bad, every_caption, vectors, lambda *at: heard.append(at))
+        assert np.flatnonzero(~bad.usable).tolist() == [3]
+        return found
+
+    whole, cosines = embed(True), embed(False)
+    assert heard == [(2, 6), (4, 6), (6, 6)] * 2
+    text = embedder.texts(["a caption"])[0]
+    for uid in range(6):
+        image = embedder.images([reader.read(uid)[0]])[0] if uid != 3 else torch.zeros(128)
+        torch.testing.assert_close(whole.image[uid], image, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(whole.text[uid], text if uid != 3 else torch.zeros(128), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(whole.cosine[uid], image @ text, rtol=1e-4, atol=1e-5)
+    assert torch.equal(cosines.cosine, whole.cosine)
+    assert cosines.image.shape == cosines.text.shape == (0, 128)

@@ -51,7 +51,7 @@ class Epoch:
 @dataclass(frozen=True)
 class Embeddings:
     """Unit embeddings of every pair, float32 or float16 (N, D), and their cosine, float32 (N,); rows of unusable pairs
-    are zero."""
+    are zero. Where only cosines were asked for, the embeddings have no rows."""
 
     image: Tensor
     text: Tensor
@@ -62,9 +62,10 @@ class Embeddings:
 class Tools:
     """What the loop lends a method at the start of an epoch.
 
-    usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs.
-    hashes: perceptual hashes uint64 (N,). glance: the same of the given uids, with small pictures and words, in one
-    pass. decide: calls what it is given on one rank, and returns on every rank what that one found.
+    usable: bool (N,), False for pairs that could not be read. embed: a clean pass over all usable pairs; asked with
+    False, for their cosines alone. hashes: perceptual hashes uint64 (N,). glance: the same of the given uids, with
+    small pictures and words, in one pass. These three give arrays of no rows to ranks that do not decide.
+    decide: calls what it is given on one rank, and returns on every rank what that one found.
     restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the first
     step; the place in the data and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
@@ -72,7 +73,7 @@ class Tools:
     """
 
     usable: np.ndarray
-    embed: Callable[[], Embeddings]
+    embed: Callable[[bool], Embeddings]
     hashes: Callable[[], np.ndarray]
     glance: Callable[[np.ndarray], Glance]
     decide: Callable[[Callable[[], State]], State]

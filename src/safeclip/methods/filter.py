@@ -45,7 +45,7 @@ class Filter:
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch == self.look + 1:
-            scores = tools.embed()
+            scores = tools.embed(self.own.detector != "cosine")
             hashes = tools.hashes() if self.own.detector == "neighbours" else None
             self.load_state_dict(tools.decide(lambda: self._drop(epoch, scores, hashes, tools)))
             tools.restart()

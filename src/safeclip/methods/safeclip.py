@@ -57,7 +57,7 @@ class SafeClip:
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch <= self.before:
             return
-        fresh = tools.embed() if self.own.scoring == "fresh" else None
+        fresh = tools.embed(bool(_COMPARING & {*self.own.risk})) if self.own.scoring == "fresh" else None
         self.vetoes.look(tools, self.pools["image"].ring.device)
         self._take(tools.decide(lambda: self._split(epoch, fresh, tools)))
 

@@ -105,23 +105,22 @@ class Vetoes:
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
         wanted = [name for name in SCORES if name in self.own.veto and name not in self.scores]
-        hashes = None
+        hashes, kept = None, self.pairs if self.decides else 0
         if wanted:
             usable = np.flatnonzero(tools.usable)
             glance = tools.glance(usable)
-            hashes = np.zeros(self.pairs, np.uint64)
-            hashes[usable] = glance.hashes
+            hashes = self._of_all(usable, glance.hashes) if self.decides else glance.hashes
             if self.decides:
                 self._note_blind(glance, tools)
             for name in wanted:
-                self.scores[name] = np.zeros(self.pairs, np.float32)
+                self.scores[name] = np.zeros(kept, np.float32)
                 if self.decides:
                     self.scores[name][usable] = SCORES[name](glance, device)
         if self.groups is None:
             if self.with_groups and hashes is None:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
-            self.groups = np.arange(self.pairs) if compared is None else copy_groups(compared)
+            self.groups = np.arange(kept) if compared is None else copy_groups(compared)
         if wanted and self.decides:
             self.spared = self.doubted = None
             found = self.against(usable)
@@ -143,7 +142,7 @@ class Vetoes:
             )
 
     def _of_all(self, usable: np.ndarray, some: np.ndarray) -> np.ndarray:
-        of_all = np.zeros(self.pairs, bool)
+        of_all = np.zeros(self.pairs, some.dtype)
         of_all[usable] = some
         return of_all
 

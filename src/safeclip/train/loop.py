@@ -268,7 +268,9 @@ class _Trainer:
         every_caption = self.config.data.caption_choice == "mean"
         return Tools(
             usable=self.bad.usable,
-            embed=lambda: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, progress),
+            embed=lambda vectors: scoring.embed_all(
+                self.reader, self.embedder, self.bad, every_caption, vectors, progress
+            ),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
             glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
             decide=scoring.decide,

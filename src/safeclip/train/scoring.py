@@ -1,7 +1,7 @@
 """What a split asks of the data, and what is said of it: clean embeddings, hashes of the pictures, planted pairs.
 
 What must stay true: scoring sees every usable pair once, in eval mode, without augmentation; ranks take equal
-shares of the uids, and each gets the whole.
+shares of the uids, and rank 0, which decides, gets the whole. The others keep nothing.
 """
 
 from __future__ import annotations
@@ -26,35 +26,53 @@ from safeclip.train import distributed
 from safeclip.train.bad_pairs import BadPairs
 
 _EMBED_AT_ONCE, _HASH_AT_ONCE = 512, 1024
+_TOLD_AT_ONCE = 65_536
+"""Pairs of all ranks together whose rows they send to rank 0 at a time."""
 
 
 def embed_all(
-    reader: Reader, embedder: Embedder, bad: BadPairs, every_caption: bool, progress: Callable[[int, int], None]
+    reader: Reader,
+    embedder: Embedder,
+    bad: BadPairs,
+    every_caption: bool,
+    vectors: bool,
+    progress: Callable[[int, int], None],
 ) -> Embeddings:
     """Clean embeddings of all usable pairs. Pairs that cannot be read leave `bad.usable`.
 
-    every_caption: a pair's text is the mean over its captions, not the first one. progress: takes (pairs done, pairs).
+    every_caption: a pair's text is the mean over its captions, not the first one. vectors: whether the embeddings are
+    kept, or their cosines alone. progress: takes (pairs done, pairs), of this rank's.
     """
-    count, dim = len(reader), embedder.clip.dim
-    image, text, cosine = torch.zeros(count, dim), torch.zeros(count, dim), torch.zeros(count)
-    uids = distributed.share(np.flatnonzero(bad.usable))
-    with distributed.whole_weights(embedder.clip.net):
-        for start in range(0, len(uids), _EMBED_AT_ONCE):
-            kept, pictures, captions = _read(reader, uids[start : start + _EMBED_AT_ONCE], bad)
+    count, dim, done = len(reader) if distributed.first() else 0, embedder.clip.dim, 0
+    uids = np.flatnonzero(bad.usable)
+
+    def embed(mine: np.ndarray) -> list[np.ndarray]:
+        nonlocal done
+        held = len(mine) if vectors else 0
+        image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
+        for start in range(0, len(mine), _EMBED_AT_ONCE):
+            part = mine[start : start + _EMBED_AT_ONCE]
+            kept, pictures, captions = _read(reader, part, bad)
+            done += len(part)
             if not kept:
                 continue
-            rows = torch.tensor(kept)
+            rows = start + torch.from_numpy(np.flatnonzero(np.isin(part, kept)))
             captions = captions if every_caption else [some[:1] for some in captions]
-            image[rows] = embedder.images(pictures)
+            of_image = embedder.images(pictures)
             flat = embedder.texts([caption for some in captions for caption in some])
             counts = torch.tensor([len(some) for some in captions])
             owner = torch.repeat_interleave(torch.arange(len(kept)), counts)
             mean = torch.zeros(len(kept), dim).index_add_(0, owner, flat) / counts[:, None]
-            text[rows] = torch.nn.functional.normalize(mean, dim=1)
-            cosine[rows] = (image[rows] * mean).sum(1)  # the mean similarity over the captions
-            progress(start + len(kept), len(uids))
-    for part in (image, text, cosine):
-        distributed.add_up(part)
+            cosine[rows] = (of_image * mean).sum(1)  # the mean similarity over the captions
+            if vectors:
+                image[rows], text[rows] = of_image, torch.nn.functional.normalize(mean, dim=1)
+            progress(done, len(distributed.share(uids)))
+        return [part.numpy() for part in (cosine, image, text)[: 3 if vectors else 1]]
+
+    held = count if vectors else 0
+    image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(count)
+    with distributed.whole_weights(embedder.clip.net):
+        _fill([part.numpy() for part in (cosine, image, text)], uids, embed, _EMBED_AT_ONCE)
     bad.add(distributed.joined(list(bad.reasons.items())))
     bad.settle()
     return Embeddings(image, text, cosine)
@@ -62,35 +80,64 @@ def embed_all(
 
 def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     """Perceptual hashes uint64 (N,) of all usable pairs' pictures; 0 for the others."""
-    hashes = np.zeros(len(reader), np.uint64)
-    uids = distributed.share(np.flatnonzero(bad.usable))
-    for start in range(0, len(uids), _HASH_AT_ONCE):
-        kept, pictures, _ = _read(reader, uids[start : start + _HASH_AT_ONCE], bad)
-        hashes[kept] = perceptual_hashes(pictures)
-    distributed.add_up(torch.from_numpy(hashes.view(np.int64)))
+
+    def hash_(mine: np.ndarray) -> list[np.ndarray]:
+        hashes = np.zeros(len(mine), np.uint64)
+        for start in range(0, len(mine), _HASH_AT_ONCE):
+            part = mine[start : start + _HASH_AT_ONCE]
+            kept, pictures, _ = _read(reader, part, bad)
+            hashes[start + np.flatnonzero(np.isin(part, kept))] = perceptual_hashes(pictures)
+        return [hashes]
+
+    hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
+    _fill([hashes], np.flatnonzero(bad.usable), hash_, _HASH_AT_ONCE)
     bad.add(distributed.joined(list(bad.reasons.items())))
     return hashes
 
 
 def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read."""
-    hashes = np.zeros(len(uids), np.uint64)
-    small = np.zeros((len(uids), SIDE, SIDE, 3), np.uint8)
-    fine = np.zeros((len(uids), TEXTURE), np.float32)
-    words = np.zeros((len(uids), WIDTH), np.uint16)
-    mine = distributed.share(np.arange(len(uids)))
-    for start in range(0, len(mine), _HASH_AT_ONCE):
-        rows = mine[start : start + _HASH_AT_ONCE]
-        kept, pictures, captions = _read(reader, uids[rows], bad)
-        rows = rows[np.isin(uids[rows], kept)]
-        hashes[rows] = perceptual_hashes(pictures)
-        small[rows] = thumbnails(pictures)
-        fine[rows] = textures(pictures)
-        words[rows] = [word_ids(some) for some in captions] if kept else 0
-    for part in (hashes.view(np.int64), small, fine, words.view(np.uint8)):
-        distributed.add_up(torch.from_numpy(part))
+
+    def look(mine: np.ndarray) -> list[np.ndarray]:
+        hashes, small, fine, words = made = _blank(len(mine))
+        for start in range(0, len(mine), _HASH_AT_ONCE):
+            part = uids[mine[start : start + _HASH_AT_ONCE]]
+            kept, pictures, captions = _read(reader, part, bad)
+            rows = start + np.flatnonzero(np.isin(part, kept))
+            hashes[rows] = perceptual_hashes(pictures)
+            small[rows] = thumbnails(pictures)
+            fine[rows] = textures(pictures)
+            words[rows] = [word_ids(some) for some in captions] if kept else 0
+        return made
+
+    whole = _blank(len(uids) if distributed.first() else 0)
+    _fill(whole, np.arange(len(uids)), look, _HASH_AT_ONCE)
     bad.add(distributed.joined(list(bad.reasons.items())))
-    return Glance(hashes, small, fine, words)
+    return Glance(*whole)
+
+
+def _blank(pairs: int) -> list[np.ndarray]:
+    """What `Glance` holds, of no pair yet."""
+    small, words = np.zeros((pairs, SIDE, SIDE, 3), np.uint8), np.zeros((pairs, WIDTH), np.uint16)
+    return [np.zeros(pairs, np.uint64), small, np.zeros((pairs, TEXTURE), np.float32), words]
+
+
+def _fill(
+    whole: list[np.ndarray], rows: np.ndarray, make: Callable[[np.ndarray], list[np.ndarray]], at_once: int
+) -> None:
+    """Fill these rows of the arrays of rank 0 with what each rank makes of its share of them, a chunk at a time: no
+    rank holds more of the whole than that, and none waits for the others until the end.
+
+    make: takes some of the rows and gives their values for the first of the arrays. at_once: rows it works on.
+    """
+    shares = distributed.split(rows)
+    step = max(1, _TOLD_AT_ONCE // len(shares) // at_once) * at_once
+    for start in range(0, len(shares[0]), step):
+        parts = [share[start : start + step] for share in shares]
+        made = make(parts[distributed.rank()])
+        for array, mine in zip(whole, made, strict=False):
+            for rank, values in distributed.rows_to_first(mine, [len(part) for part in parts]):
+                array[parts[rank]] = values
 
 
 def decide(ask: Callable[[], State]) -> State:

@@ -15,9 +15,9 @@ What must stay true: ranks call the collectives in the same order, whatever they
 from __future__ import annotations
 
 from safeclip.train.distributed.engine import engine, last_of, plain, sum_up, whole, whole_weights
-from safeclip.train.distributed.gather import gather, part
+from safeclip.train.distributed.gather import gather, part, rows_to_first
 from safeclip.train.distributed.session import device, ranks
-from safeclip.train.distributed.slices import meet, share, shares
+from safeclip.train.distributed.slices import meet, share, shares, split
 from safeclip.train.distributed.talk import (
     add_up,
     agree,
@@ -33,6 +33,6 @@ from safeclip.train.distributed.talk import (
 
 __all__ = [
     "add_up", "agree", "anywhere", "await_first", "device", "engine", "first", "gather", "joined", "last_of",
-    "meet", "of_first", "part", "plain", "rank", "ranks", "share", "shares", "sum_up", "tensors_of_first", "whole",
-    "whole_weights", "world",
+    "meet", "of_first", "part", "plain", "rank", "ranks", "rows_to_first", "share", "shares", "split", "sum_up",
+    "tensors_of_first", "whole", "whole_weights", "world",
 ]  # fmt: skip

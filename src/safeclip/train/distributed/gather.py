@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from safeclip.train.distributed.talk import add_up, joined, rank, world
+from safeclip.train.distributed.talk import add_up, first, joined, rank, world
 
 
 def gather(image: list[Tensor], text: list[Tensor], counts: list[int]) -> tuple[list[Tensor], list[Tensor]]:
@@ -46,6 +48,26 @@ def gather_rows(mine: Tensor, counts: list[int]) -> Tensor:
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def rows_to_first(mine: np.ndarray, counts: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """On rank 0, one after the other, (rank, its rows), so that it holds those of one other rank at a time; nothing on
+    the others, which send theirs as they iterate. counts: rows of each rank; of some may be none."""
+    if not first():
+        if len(mine):
+            dist.send(_bytes(np.ascontiguousarray(mine)), 0)
+        return
+    yield 0, mine
+    for other, count in enumerate(counts[1:], 1):
+        theirs = np.empty((count, *mine.shape[1:]), mine.dtype)
+        if count:
+            dist.recv(_bytes(theirs), other)
+        yield other, theirs
+
+
+def _bytes(rows: np.ndarray) -> Tensor:
+    """The same memory: gloo knows few types."""
+    return torch.from_numpy(rows.reshape(-1).view(np.uint8))
 
 
 def _shape_of_any(mine: Tensor) -> list[int]:
