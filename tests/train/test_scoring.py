@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from safeclip.config import ModelConfig
+from safeclip.config import DataConfig, ModelConfig
 from safeclip.data.pairs import BadPair
 from safeclip.model.build import build
 from safeclip.model.embed import Embedder
@@ -21,6 +22,8 @@ from safeclip.train.bad_pairs import BadPairs
 
 class Pictures:
     """A reader of made-up pictures; uid 3 cannot be read."""
+
+    config = DataConfig()
 
     def __len__(self) -> int:
         return 6
@@ -72,3 +75,30 @@ def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_
         torch.testing.assert_close(whole.cosine[uid], image @ text, rtol=1e-4, atol=1e-5)
     assert torch.equal(cosines.cosine, whole.cosine)
     assert cosines.image.shape == cosines.text.shape == (0, 128)
+
+
+class Together(Pictures):
+    """Reads a pair only while another one is being read."""
+
+    config = DataConfig(workers=2)
+
+    def __init__(self) -> None:
+        self.met = threading.Barrier(2)
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        self.met.wait(timeout=30)
+        return super().read(uid)
+
+
+def test_a_pass_reads_in_as_many_threads_as_there_are_workers_and_finds_the_same(tmp_path: Path) -> None:
+    found = []
+    readers: list[Any] = [Pictures(), Together()]
+    for reader in readers:
+        bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
+        glance = scoring.glance(reader, bad, np.arange(6))
+        assert bad.reasons == {3: "torn"}
+        found.append((glance, scoring.hash_all(reader, bad)))
+    (one, hashes), (two, others) = found
+    assert np.array_equal(hashes, others)
+    for name in ("hashes", "thumbnails", "textures", "words"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))

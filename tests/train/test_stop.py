@@ -57,13 +57,13 @@ def test_it_ends_after_the_step_in_progress_and_resumes_to_the_same_end(
 def test_while_scoring_it_ends_at_once_and_goes_on_from_the_epoch_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    read = scoring._read
+    read = scoring.read_in_parts
 
     def told(*given):
         os.kill(os.getpid(), signal.SIGTERM)
         return read(*given)
 
-    monkeypatch.setattr(scoring, "_read", told)
+    monkeypatch.setattr(scoring, "read_in_parts", told)
     cfg = tiny.config({"epochs": 3, "safeclip.veto": [], "safeclip.scoring": "fresh"})
     with pytest.raises(Halted, match=r"while scoring for epoch 3; .* goes on from epoch-002"):
         loop.train(cfg, tmp_path / "run", quiet=True)

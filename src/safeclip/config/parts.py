@@ -32,7 +32,8 @@ class DataConfig:
     caption_choice: Literal["one", "mean"] = "one"
     """Scoring a pair of several captions: `one` takes the first, `mean` the mean similarity over all of them."""
     workers: int = 0
-    """Processes that read and decode beside the training one; 0 reads in the training process."""
+    """Processes that read and decode beside the training one; 0 reads in the training process. Scoring and evaluation
+    read in as many threads."""
     cache_mib: int = 1024
     """A set whose decoded pictures fit in this many MiB is decoded once and kept in memory; 0 never."""
     shard_window: int | None = None

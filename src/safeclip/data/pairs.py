@@ -41,7 +41,8 @@ class Pair:
 
 @runtime_checkable
 class Source(Protocol):
-    """A data set of pairs read by uid. Safe to use from forked or spawned workers (picklable, opens files lazily).
+    """A data set of pairs read by uid. Safe to use from forked or spawned workers (picklable, opens files lazily),
+    and from threads.
 
     name: the data spec that opens it again.
     fingerprint: short hash of what it holds (spec, length, file sizes), to tell a checkpoint of other data.

@@ -8,7 +8,10 @@ what it gave before (a lost mount) halts it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -139,6 +142,54 @@ class Reader:
         if not usable:
             raise BadPair("no caption")
         return usable
+
+
+class Reads(Protocol):
+    """What reads pairs, as Reader does."""
+
+    source: Source
+
+    def __len__(self) -> int: ...
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]: ...
+
+
+@dataclass
+class Part:
+    """Pairs that were read. rows: int64, their places among the uids asked for. bad: (uid, reason) of those between
+    them that cannot be used. end: how many uids it and the parts before it stand for."""
+
+    rows: np.ndarray
+    pictures: list[np.ndarray]
+    captions: list[tuple[str, ...]]
+    end: int
+    bad: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read_in_parts(reader: Reads, uids: np.ndarray, at_once: int, threads: int = 0) -> Iterator[Part]:
+    """The pairs in the order of the uids, `at_once` at a time. threads: that read and decode them, side by side where
+    the decoders are in C; with 0 or 1 this one does. What they find is the same. Raises what the reader raises."""
+
+    def read(uid: int) -> tuple[np.ndarray, tuple[str, ...]] | BadPair:
+        try:
+            return reader.read(uid)
+        except BadPair as reason:
+            return reason
+
+    with ExitStack() as ends:
+        each = ends.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
+        for start in range(0, len(uids), at_once):
+            some = uids[start : start + at_once].tolist()
+            rows, part = [], Part(uids[:0], [], [], start + len(some))
+            for row, found in enumerate(each(read, some), start):
+                if isinstance(found, BadPair):
+                    part.bad.append((some[row - start], str(found)))
+                    continue
+                rows.append(row)
+                part.pictures.append(found[0])
+                part.captions.append(found[1])
+            part.rows = np.array(rows, np.int64)
+            yield part
 
 
 class _Cache:

@@ -9,7 +9,7 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.data.draws import shuffled
-from safeclip.data.pairs import BadPair, Source
+from safeclip.data.pairs import Source
+from safeclip.data.read import Reads, read_in_parts
 from safeclip.errors import InputError
 from safeclip.evaluate.attack_success import Evaluated, attack_success, backdoor_success, targeted_success
 from safeclip.evaluate.probe import Embedded, linear_probe
@@ -38,16 +39,6 @@ RETRIEVAL_IMAGES = 5000
 _CHUNK = 512
 
 
-class Reads(Protocol):
-    """A reader of clean pairs (data/read.py)."""
-
-    source: Source
-
-    def __len__(self) -> int: ...
-
-    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]: ...
-
-
 def evaluate_source(
     embedder: Embeds,
     reader: Reads,
@@ -55,6 +46,7 @@ def evaluate_source(
     manifest: Manifest | None = None,
     limit: int | None = None,
     trained: tuple[Embedded, Embedded] | None = None,
+    threads: int = 0,
 ) -> dict[str, Any]:
     """metrics.json of a model on the reader's pairs. The reader reads them as they lie, without planted pairs.
 
@@ -62,7 +54,7 @@ def evaluate_source(
     random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
     of the images, and is None where captions only say the class. trained: training and validation pictures of a linear
     probe; without them there is none. Target pictures that lie in the same data are left out of zero-shot and probe:
-    they are no clean pictures. Raises InputError, RunError.
+    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. Raises InputError, RunError.
     """
     source = reader.source
     if limit is not None and limit < 1:
@@ -71,7 +63,7 @@ def evaluate_source(
     order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
     some = order[:limit] if names else order[: min(limit or RETRIEVAL_IMAGES, RETRIEVAL_IMAGES)]
     uids_N, image_ND, captions, bad = read_pairs(
-        embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist())
+        embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist()), threads
     )
     if not len(uids_N):
         raise InputError(f"{source.name}: none of {len(some)} pairs can be read; `safeclip doctor --data` says why")
@@ -123,27 +115,21 @@ def _class_names(source: Source, manifest: Manifest | None) -> list[str]:
 
 
 def read_pairs(
-    embedder: Embeds, reader: Reads, uids: np.ndarray, with_captions: frozenset[int]
+    embedder: Embeds, reader: Reads, uids: np.ndarray, with_captions: frozenset[int], threads: int = 0
 ) -> tuple[np.ndarray, Tensor, dict[int, tuple[str, ...]], int]:
     """uids that could be read, their embeddings, captions by row of those in `with_captions`, and how many failed."""
     read: list[int] = []
     parts: list[Tensor] = []
     captions: dict[int, tuple[str, ...]] = {}
     bad = 0
-    for start in range(0, len(uids), _CHUNK):
-        images = []
-        for uid in uids[start : start + _CHUNK].tolist():
-            try:
-                image, texts = reader.read(uid)
-            except BadPair:
-                bad += 1
-                continue
+    for part in read_in_parts(reader, uids, _CHUNK, threads):
+        bad += len(part.bad)
+        for uid, texts in zip(uids[part.rows].tolist(), part.captions, strict=True):
             if uid in with_captions:
                 captions[len(read)] = texts
             read.append(uid)
-            images.append(image)
-        if images:
-            parts.append(finite(embedder.images(images)))
+        if part.pictures:
+            parts.append(finite(embedder.images(part.pictures)))
     return np.array(read, np.int64), torch.cat(parts) if parts else torch.empty(0, 0), captions, bad
 
 

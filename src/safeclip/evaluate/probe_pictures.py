@@ -14,9 +14,10 @@ import numpy as np
 from safeclip.data.draws import shuffled
 from safeclip.data.held_out import drawn, val_count
 from safeclip.data.pairs import NoSuchSplit, Source
+from safeclip.data.read import Reads
 from safeclip.data.same import same_pictures
 from safeclip.errors import InputError
-from safeclip.evaluate import Reads, read_pairs
+from safeclip.evaluate import read_pairs
 from safeclip.evaluate.probe import Embedded
 from safeclip.evaluate.zero_shot import Embeds
 
@@ -62,24 +63,25 @@ def probe_pictures(
     reader_of: Callable[[Source], Reads],
     class_names: tuple[str, ...],
     limit: int | None = None,
+    threads: int = 0,
 ) -> tuple[Embedded, Embedded]:
     """Embeddings and classes of the training and validation pictures that can be read and have a class.
 
     class_names: those that labels index, of the data tested; a class of another name gets a further number. limit:
-    pairs of each split at most, drawn at random.
+    pairs of each split at most, drawn at random. threads: as for `read_pairs`.
     """
     place = {name: i for i, name in enumerate(class_names)}
-    train = _embedded(embedder, reader_of(splits.train), place, limit)
+    train = _embedded(embedder, reader_of(splits.train), place, limit, threads)
     if splits.val is not None:
-        return train, _embedded(embedder, reader_of(splits.val), place, limit)
+        return train, _embedded(embedder, reader_of(splits.val), place, limit, threads)
     held_N = drawn(train.labels_N, val_count)
     parts = [Embedded(train.image_ND[mask_N], train.labels_N[mask_N]) for mask_N in (~held_N, held_N)]
     return parts[0], parts[1]
 
 
-def _embedded(embedder: Embeds, reader: Reads, place: dict[str, int], limit: int | None) -> Embedded:
+def _embedded(embedder: Embeds, reader: Reads, place: dict[str, int], limit: int | None, threads: int) -> Embedded:
     order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
-    uids_N, image_ND, _, _ = read_pairs(embedder, reader, np.sort(order[:limit]), frozenset())
+    uids_N, image_ND, _, _ = read_pairs(embedder, reader, np.sort(order[:limit]), frozenset(), threads)
     own = [place.setdefault(name, len(place)) for name in reader.source.class_names] + [-1]
     labels_N = np.array([own[reader.source.label(uid)] for uid in uids_N.tolist()], np.int64)
     known_N = labels_N >= 0

@@ -105,8 +105,12 @@ def evaluate_model(
         return Reader(pairs, data, short_side=round(clip.image_size * 1.25))
 
     prompts = templates or getattr(source, "templates", ()) or otherwise
-    trained = None if splits is None else probe_pictures(embedder, splits, reader_of, source.class_names, limit)
-    metrics = evaluate_source(embedder, reader_of(source), prompts, manifest=planted, limit=limit, trained=trained)
+    trained = (
+        None if splits is None else probe_pictures(embedder, splits, reader_of, source.class_names, limit, data.workers)
+    )
+    metrics = evaluate_source(
+        embedder, reader_of(source), prompts, manifest=planted, limit=limit, trained=trained, threads=data.workers
+    )
     if splits is not None:
         metrics["linear_probe"]["val_split"] = splits.val_split
     metrics["data"] = {

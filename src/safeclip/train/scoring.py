@@ -6,15 +6,14 @@ shares of the uids, and rank 0, which decides, gets the whole. The others keep n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.data.pairs import BadPair
-from safeclip.data.read import Reader
+from safeclip.data.read import Part, Reader, read_in_parts
 from safeclip.methods.base import Embeddings, State
 from safeclip.model.embed import Embedder
 from safeclip.signals.copies import perceptual_hashes
@@ -50,29 +49,27 @@ def embed_all(
         nonlocal done
         held = len(mine) if vectors else 0
         image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
-        for start in range(0, len(mine), _EMBED_AT_ONCE):
-            part = mine[start : start + _EMBED_AT_ONCE]
-            kept, pictures, captions = _read(reader, part, bad)
-            done += len(part)
-            if not kept:
+        for part in _read(reader, mine, _EMBED_AT_ONCE, bad):
+            rows = torch.from_numpy(part.rows)
+            if not len(rows):
                 continue
-            rows = start + torch.from_numpy(np.flatnonzero(np.isin(part, kept)))
-            captions = captions if every_caption else [some[:1] for some in captions]
-            of_image = embedder.images(pictures)
+            captions = part.captions if every_caption else [some[:1] for some in part.captions]
+            of_image = embedder.images(part.pictures)
             flat = embedder.texts([caption for some in captions for caption in some])
             counts = torch.tensor([len(some) for some in captions])
-            owner = torch.repeat_interleave(torch.arange(len(kept)), counts)
-            mean = torch.zeros(len(kept), dim).index_add_(0, owner, flat) / counts[:, None]
+            owner = torch.repeat_interleave(torch.arange(len(rows)), counts)
+            mean = torch.zeros(len(rows), dim).index_add_(0, owner, flat) / counts[:, None]
             cosine[rows] = (of_image * mean).sum(1)  # the mean similarity over the captions
             if vectors:
                 image[rows], text[rows] = of_image, torch.nn.functional.normalize(mean, dim=1)
-            progress(done, len(distributed.share(uids)))
-        return [part.numpy() for part in (cosine, image, text)[: 3 if vectors else 1]]
+            progress(done + part.end, len(distributed.share(uids)))
+        done += len(mine)
+        return [values.numpy() for values in (cosine, image, text)[: 3 if vectors else 1]]
 
     held = count if vectors else 0
     image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(count)
     with distributed.whole_weights(embedder.clip.net):
-        _fill([part.numpy() for part in (cosine, image, text)], uids, embed, _EMBED_AT_ONCE)
+        _fill([values.numpy() for values in (cosine, image, text)], uids, embed, _EMBED_AT_ONCE)
     bad.add(distributed.joined(list(bad.reasons.items())))
     bad.settle()
     return Embeddings(image, text, cosine)
@@ -83,10 +80,8 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
 
     def hash_(mine: np.ndarray) -> list[np.ndarray]:
         hashes = np.zeros(len(mine), np.uint64)
-        for start in range(0, len(mine), _HASH_AT_ONCE):
-            part = mine[start : start + _HASH_AT_ONCE]
-            kept, pictures, _ = _read(reader, part, bad)
-            hashes[start + np.flatnonzero(np.isin(part, kept))] = perceptual_hashes(pictures)
+        for part in _read(reader, mine, _HASH_AT_ONCE, bad):
+            hashes[part.rows] = perceptual_hashes(part.pictures)
         return [hashes]
 
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
@@ -100,14 +95,11 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
         hashes, small, fine, words = made = _blank(len(mine))
-        for start in range(0, len(mine), _HASH_AT_ONCE):
-            part = uids[mine[start : start + _HASH_AT_ONCE]]
-            kept, pictures, captions = _read(reader, part, bad)
-            rows = start + np.flatnonzero(np.isin(part, kept))
-            hashes[rows] = perceptual_hashes(pictures)
-            small[rows] = thumbnails(pictures)
-            fine[rows] = textures(pictures)
-            words[rows] = [word_ids(some) for some in captions] if kept else 0
+        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad):
+            hashes[part.rows] = perceptual_hashes(part.pictures)
+            small[part.rows] = thumbnails(part.pictures)
+            fine[part.rows] = textures(part.pictures)
+            words[part.rows] = [word_ids(some) for some in part.captions] if part.captions else 0
         return made
 
     whole = _blank(len(uids) if distributed.first() else 0)
@@ -168,15 +160,8 @@ def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, An
     }
 
 
-def _read(reader: Reader, uids: np.ndarray, bad: BadPairs) -> tuple[list[int], list[np.ndarray], list[tuple[str, ...]]]:
-    kept, pictures, captions = [], [], []
-    for uid in uids.tolist():
-        try:
-            picture, texts = reader.read(uid)
-        except BadPair as reason:
-            bad.add([(uid, str(reason))])
-            continue
-        kept.append(uid)
-        pictures.append(picture)
-        captions.append(texts)
-    return kept, pictures, captions
+def _read(reader: Reader, uids: np.ndarray, at_once: int, bad: BadPairs) -> Iterator[Part]:
+    """The pairs that can be read, in parts; the others are told to `bad`."""
+    for part in read_in_parts(reader, uids, at_once, reader.config.workers):
+        bad.add(part.bad)
+        yield part

@@ -8,6 +8,7 @@ row groups (about 100 pictures).
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -88,7 +89,7 @@ class RowGroups:
         return sum(table.nbytes for table in self._tables.values())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_tables", "_opened", "_pid")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_tables", "_opened", "_lock", "_pid")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -97,6 +98,7 @@ class RowGroups:
     def _reset(self) -> None:
         self._tables: OrderedDict[tuple[int, tuple[str, ...]], pa.Table] = OrderedDict()
         self._opened: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._lock = threading.Lock()
         self._pid = os.getpid()
 
     def _place(self, row: int) -> tuple[int, int]:
@@ -107,14 +109,15 @@ class RowGroups:
         if self._pid != os.getpid():
             self._reset()
         key = (group, columns)
-        if key not in self._tables:
-            number, within, _ = self._group_G[group].tolist()
-            table = self._file(number).read_row_group(within, columns=list(columns), use_threads=False)
-            while self._tables and self.cached_bytes() + table.nbytes > self._cache_bytes:
-                self._tables.popitem(last=False)
-            self._tables[key] = table
-        self._tables.move_to_end(key)
-        return self._tables[key]
+        with self._lock:
+            if key not in self._tables:
+                number, within, _ = self._group_G[group].tolist()
+                table = self._file(number).read_row_group(within, columns=list(columns), use_threads=False)
+                while self._tables and self.cached_bytes() + table.nbytes > self._cache_bytes:
+                    self._tables.popitem(last=False)
+                self._tables[key] = table
+            self._tables.move_to_end(key)
+            return self._tables[key]
 
     def _file(self, number: int) -> pq.ParquetFile:
         if number not in self._opened:
