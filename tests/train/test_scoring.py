@@ -102,3 +102,24 @@ def test_a_pass_reads_in_as_many_threads_as_there_are_workers_and_finds_the_same
     assert np.array_equal(hashes, others)
     for name in ("hashes", "thumbnails", "textures", "words"):
         assert np.array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_ranks_tell_one_another_what_a_pass_found_and_it_is_written_once(tmp_path: Path, monkeypatch: Any) -> None:
+    class More(Pictures):
+        def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+            if uid == 1:
+                raise BadPair("gone")
+            return super().read(uid)
+
+    told, written = [], []
+    monkeypatch.setattr(scoring.distributed, "joined", lambda items: (told.append(items), items)[1])
+    bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
+    write = bad.write
+    bad.write = lambda: (written.append(len(bad.reasons)), write())[1]  # type: ignore[method-assign]
+    readers: list[Any] = [Pictures(), More(), More()]
+    for reader in readers:
+        scoring.hash_all(reader, bad)
+        bad.settle()
+    assert told == [[(3, "torn")], [(1, "gone")], []]
+    assert written == [1, 2, 2]
+    assert bad.file.exists()

@@ -1,7 +1,8 @@
 """Pairs that cannot be used: counted, listed in RUN/bad_pairs.parquet with the reason, left out of the next plan.
 
 A plan in progress keeps its batches: pairs found bad during an epoch leave at its end, so that a resumed epoch has the
-same plan.
+same plan. What must stay true: the file holds all that a checkpoint holds. It is written with each, and at the end of
+a scoring pass, not for each pair found.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ class BadPairs:
         self.file, self.max_share, self.writes = file, max_share, writes
         self.usable = np.ones(pairs, bool)
         self.reasons: dict[int, str] = {}
+        self.written = 0
+        """How many of them the file lists."""
 
     def add(self, found: list[tuple[int, str]]) -> None:
-        """Take note of (uid, reason). Raises RunError once more than `max_share` of the pairs are bad."""
+        """Take note of (uid, reason). Raises RunError, all of them written, once more than `max_share` of the pairs
+        are bad."""
         new = {uid: reason for uid, reason in found if uid not in self.reasons}
         if not new:
             return
         self.reasons |= new
-        self._write()
         share = len(self.reasons) / len(self.usable)
         if share > self.max_share:
+            self.write()
             uid, reason = next(iter(new.items()))
             raise RunError(
                 f"{len(self.reasons)} of {len(self.usable)} pairs cannot be used, "
@@ -49,11 +53,14 @@ class BadPairs:
         self.reasons = {int(k): v for k, v in state["reasons"].items()}
         self.usable[:] = True
         self.usable[state["out"]] = False
-        if self.reasons:
-            self._write()
+        self.written = 0
+        self.write()
+        if self.writes and not self.reasons:
+            self.file.unlink(missing_ok=True)
 
-    def _write(self) -> None:
-        if not self.writes:
+    def write(self) -> None:
+        """List what is known by now, where the file does not yet."""
+        if not self.writes or len(self.reasons) == self.written:
             return
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -62,3 +69,4 @@ class BadPairs:
         table = pa.table({"uid": pa.array([u for u, _ in rows], pa.int64()), "reason": [r for _, r in rows]})
         with replacing(self.file) as beside:
             pq.write_table(table, beside)
+        self.written = len(rows)

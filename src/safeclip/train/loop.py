@@ -268,9 +268,7 @@ class _Trainer:
         every_caption = self.config.data.caption_choice == "mean"
         return Tools(
             usable=self.bad.usable,
-            embed=lambda vectors: scoring.embed_all(
-                self.reader, self.embedder, self.bad, every_caption, vectors, progress
-            ),
+            embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, kept, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
             glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
             decide=scoring.decide,
@@ -302,6 +300,7 @@ class _Trainer:
         moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))
         if not distributed.first():
             return
+        self.bad.write()
         state = self.method.state_dict()
         tensors = {f"method.{key}": value for key, value in state.tensors.items()}
         tensors |= moments | {"rng.cpu": torch.get_rng_state()}

@@ -44,12 +44,13 @@ def embed_all(
     """
     count, dim, done = len(reader) if distributed.first() else 0, embedder.clip.dim, 0
     uids = np.flatnonzero(bad.usable)
+    found: list[tuple[int, str]] = []
 
     def embed(mine: np.ndarray) -> list[np.ndarray]:
         nonlocal done
         held = len(mine) if vectors else 0
         image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
-        for part in _read(reader, mine, _EMBED_AT_ONCE, bad):
+        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found):
             rows = torch.from_numpy(part.rows)
             if not len(rows):
                 continue
@@ -70,32 +71,34 @@ def embed_all(
     image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(count)
     with distributed.whole_weights(embedder.clip.net):
         _fill([values.numpy() for values in (cosine, image, text)], uids, embed, _EMBED_AT_ONCE)
-    bad.add(distributed.joined(list(bad.reasons.items())))
+    _tell(found, bad)
     bad.settle()
     return Embeddings(image, text, cosine)
 
 
 def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     """Perceptual hashes uint64 (N,) of all usable pairs' pictures; 0 for the others."""
+    found: list[tuple[int, str]] = []
 
     def hash_(mine: np.ndarray) -> list[np.ndarray]:
         hashes = np.zeros(len(mine), np.uint64)
-        for part in _read(reader, mine, _HASH_AT_ONCE, bad):
+        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found):
             hashes[part.rows] = perceptual_hashes(part.pictures)
         return [hashes]
 
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
     _fill([hashes], np.flatnonzero(bad.usable), hash_, _HASH_AT_ONCE)
-    bad.add(distributed.joined(list(bad.reasons.items())))
+    _tell(found, bad)
     return hashes
 
 
 def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read."""
+    found: list[tuple[int, str]] = []
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
         hashes, small, fine, words = made = _blank(len(mine))
-        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad):
+        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found):
             hashes[part.rows] = perceptual_hashes(part.pictures)
             small[part.rows] = thumbnails(part.pictures)
             fine[part.rows] = textures(part.pictures)
@@ -104,7 +107,7 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
 
     whole = _blank(len(uids) if distributed.first() else 0)
     _fill(whole, np.arange(len(uids)), look, _HASH_AT_ONCE)
-    bad.add(distributed.joined(list(bad.reasons.items())))
+    _tell(found, bad)
     return Glance(*whole)
 
 
@@ -160,8 +163,17 @@ def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, An
     }
 
 
-def _read(reader: Reader, uids: np.ndarray, at_once: int, bad: BadPairs) -> Iterator[Part]:
-    """The pairs that can be read, in parts; the others are told to `bad`."""
+def _read(
+    reader: Reader, uids: np.ndarray, at_once: int, bad: BadPairs, found: list[tuple[int, str]]
+) -> Iterator[Part]:
+    """The pairs that can be read, in parts; the others are told to `bad`, and are found."""
     for part in read_in_parts(reader, uids, at_once, reader.config.workers):
         bad.add(part.bad)
+        found += part.bad
         yield part
+
+
+def _tell(found: list[tuple[int, str]], bad: BadPairs) -> None:
+    """What each rank found in a pass, to all of them and to the disk."""
+    bad.add(distributed.joined(found))
+    bad.write()
