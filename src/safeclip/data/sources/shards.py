@@ -25,6 +25,7 @@ from safeclip.data.sources.folder import SPLITS, TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
 from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, stamps
+from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
 from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, TEXT, TWICE, TarIndex, cache_folder, tar_index
 from safeclip.errors import InputError
@@ -121,6 +122,8 @@ class ShardSource(Labelled):
 
     def _indices(self, known: list[Stamp]) -> Iterator[TarIndex]:
         """Of all shards; those at URLs are asked for side by side."""
+        if not self.remote:
+            scan_many(self._files, known)
         with ThreadPoolExecutor(_ASKED_AT_ONCE if self.remote else 1) as threads:
             yield from threads.map(lambda path, state: tar_index(path, state, self._spool.open), self._files, known)
 

@@ -66,6 +66,11 @@ def tar_index(path: str, known: Stamp | None = None, opener: Callable[[str], IO[
     return index
 
 
+def has_index(path: str) -> bool:
+    """Whether one is kept of the shard, perhaps of a state that it no longer has."""
+    return any(place.exists() for place in _places(path))
+
+
 def keep_index(path: str, state: Stamp, index: TarIndex) -> None:
     """Keep the index of the shard as it stands: beside it, or in the cache where its folder cannot be written."""
     for place in _places(path):
