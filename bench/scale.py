@@ -20,7 +20,7 @@ import torch
 from interleaved import device_of, keep, seconds_of
 
 from safeclip.data.plan import plan
-from safeclip.methods.safeclip import _Running
+from safeclip.methods.running_scores import RunningScores
 from safeclip.signals.copies import copy_groups
 from safeclip.signals.neighbours import neighbour_agreement
 from safeclip.split import fit_mixture, risk_of, safest
@@ -68,7 +68,7 @@ def of_size(pairs: int, rounds: int, device: torch.device, seed: int) -> dict[st
     hashes = random.integers(1, 2**63, pairs, dtype=np.uint64)
     image, text = (unit(pairs, device, seed + i) for i in (0, 1))
     other = random.random(pairs)
-    running, parts = _Running(pairs, DIM, keep=True), np.array_split(random.permutation(pairs), -(-pairs // BATCH))
+    running, parts = RunningScores(pairs, DIM, keep=True), np.array_split(random.permutation(pairs), -(-pairs // BATCH))
     runs: dict[str, Callable[[], object]] = {
         "plan": lambda: plan(seed, 1, sides, BATCH),
         "mixture": lambda: fit_mixture(cosine),
@@ -80,7 +80,7 @@ def of_size(pairs: int, rounds: int, device: torch.device, seed: int) -> dict[st
     return found | {"neighbours": of_neighbours(image, text, rounds, device)}
 
 
-def kept(running: _Running, parts: list[np.ndarray], image: torch.Tensor, text: torch.Tensor) -> None:
+def kept(running: RunningScores, parts: list[np.ndarray], image: torch.Tensor, text: torch.Tensor) -> None:
     """What a step of two views adds for its scores, over an epoch."""
     for uids in parts:
         rows = torch.from_numpy(uids).to(image.device)

@@ -35,7 +35,7 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import COLUMN, OVERLAYS, SCORES, against, doubted, spared
+from safeclip.methods.vetoes import SCORED, SPARING, spared, suspected
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -113,20 +113,19 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
     found["copies"] = shares(out["copies"], planted)
     score: dict[str, np.ndarray] = {}
-    for name, score_of in SCORES.items():
+    for name, veto in SCORED.items():
         start = time.process_time()
-        score[name] = score_of(glance, torch.device("cpu"))
+        score[name] = veto.score(glance, torch.device("cpu"))
         found[name] = {"cpu_seconds": round(time.process_time() - start, 2)}
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score[name]))
         for limit in LIMITS[name]:
-            stricter = replace(own, **{f"{COLUMN[name]}_deviations": limit})
-            found[name][f"above_{limit:g}"] = shares(against(name, score[name], stricter), planted)
-        out[name] = against(name, score[name], own)
+            found[name][f"above_{limit:g}"] = shares(veto.bars(score[name], limit), planted)
+        out[name] = veto.bars(score[name], veto.limit(own))
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
-    again = doubted(glance, out, score["texture"], own)
+    again = suspected(glance, out, score["texture"], own)
     kept = spared(glance, out, own, torch.device("cpu"))
-    out |= {name: out[name] & ~kept for name in OVERLAYS}
+    out |= {name: out[name] & ~kept for name in SPARING}
     found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
     found["suspects"] = shares(again, planted)
     found["in_the_end"] = shares(np.any([*out.values(), again], axis=0), planted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -185,13 +186,13 @@ def slow_to_look(rank: int) -> None:
     """Rank 0's scores of the first veto, which it computes on its way to the split, take longer than ranks wait."""
     from safeclip.methods import vetoes
 
-    score = vetoes.SCORES["texture"]
+    veto = vetoes.SCORED["texture"]
 
     def slow(*about: Any) -> np.ndarray:
         time.sleep(1.5 * IMPATIENT)
-        return score(*about)
+        return veto.score(*about)
 
-    vetoes.SCORES["texture"] = slow
+    vetoes.SCORED["texture"] = replace(veto, score=slow)
 
 
 def slow_to_split(rank: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ def decides_nothing(rank: int) -> None:
         raise AssertionError(f"rank {rank} decides for itself")
 
     if rank:
-        filter.least_outlying = safeclip.fit_mixture = safeclip._Running = vetoes.copy_groups = refuse  # type: ignore
-        vetoes.SCORES.update(dict.fromkeys(vetoes.SCORES, refuse))
+        filter.least_outlying = safeclip.fit_mixture = safeclip.RunningScores = vetoes.copy_groups = refuse  # type: ignore
+        vetoes.SCORED.update({name: replace(veto, score=refuse) for name, veto in vetoes.SCORED.items()})
 
 
 @pytest.mark.dist

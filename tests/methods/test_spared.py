@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from safeclip.errors import InputError
-from safeclip.methods.vetoes import Vetoes, doubted
+from safeclip.methods.vetoes import Vetoes, suspected
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
 from tests.methods.driven import Data, config
@@ -87,13 +87,13 @@ def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> N
     own = config(**{"safeclip.veto": ["texture", "suspects"]}).safeclip
     glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
     seen = {"texture": outlying(texture, own.texture_deviations)}
-    again = doubted(glance, seen, texture, own)
+    again = suspected(glance, seen, texture, own)
     assert not seen["texture"][70:90].any()
     assert again[:90].all()
     assert not again[150:].any(), "they do not say the word"
     assert np.array_equal(again[90:150], outlying(texture, own.suspect_deviations)[90:150]), "the class, by its texture"
     alike = {"patterns": seen["texture"], "texture": np.zeros(2000, bool)}
-    assert not doubted(glance, alike, texture, own).any(), "much is alike by nature"
+    assert not suspected(glance, alike, texture, own).any(), "much is alike by nature"
 
 
 def test_suspects_without_texture_are_refused() -> None:
@@ -104,8 +104,8 @@ def test_suspects_without_texture_are_refused() -> None:
 def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     made, _ = data("captions of another class")
     before = vetoes(made, veto=["patterns", "shifts", "texture", "suspects"], spare=True)
-    assert before.doubted is not None
-    before.doubted[17] = True
+    assert before.suspected is not None
+    before.suspected[17] = True
     after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
     after.load_state(before.state())
     glances = made.glances

@@ -11,7 +11,6 @@ exactly once an epoch.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from safeclip.data.loader import Recipe
 from safeclip.data.plan import count_batches, plan
 from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
 from safeclip.methods.clip import clip_objective, clip_objective_loss
+from safeclip.methods.running_scores import RunningScores
 from safeclip.methods.vetoes import Vetoes
-from safeclip.model.later import Later
 from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
 from safeclip.signals.neighbours import neighbour_agreement
@@ -52,7 +51,7 @@ class SafeClip:
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
         keeps = own.scoring == "running" and decides
-        self.running = _Running(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
+        self.running = RunningScores(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch <= self.before:
@@ -98,24 +97,18 @@ class SafeClip:
             self.running.update(uids, image, text)
 
     def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
-        """The safe set of this epoch, from scores of the model as it stands; where there are no fresh
-        ones, from those of the steps."""
+        """The safe set of this epoch, from scores of the model as it stands; where there are no fresh ones, from those
+        of the steps."""
         own, t = self.own, epoch - self.before - 1
         scores = fresh if self.running is None else self.running.embeddings()
         assert scores is not None
         usable = np.flatnonzero(tools.usable)
-        cosine = scores.cosine.numpy()[usable]
+        signals = self._signals(scores, usable)
+        cosine = signals["cosine"]
         mixture = fit_mixture(cosine, own.fit)
-        assert self.vetoes.groups is not None
-        signals = {"cosine": cosine}
-        for name in (name for name in own.risk if name in _COMPARING):
-            sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
-            near, asked = (side[usable] for side in sides)
-            groups, device = self.vetoes.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
-            signals[name] = neighbour_agreement(near, asked, k=own.neighbours, groups_N=groups, device=device)
-        against = self.vetoes.against(usable)
+        barred = self.vetoes.against(usable)
         allowed = np.ones(len(usable), bool)
-        for out in against.values():
+        for out in barred.values():
             allowed &= ~out
         risk = risk_of({name: signals[name] for name in own.risk})
         first, clamped = self.share_first if self.share_first is not None else own.share_first, False
@@ -123,11 +116,8 @@ class SafeClip:
             first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
             if clamped:
                 tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
-        share = share_at(t, first, own.growth, own.share_cap)
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
-        safe = safest(order, share, allowed)
-        of_all = np.zeros(self.pairs, bool)
-        of_all[usable[safe]] = True
+        safe = safest(order, share_at(t, first, own.growth, own.share_cap), allowed)
         record: dict[str, Any] = {
             "epoch": epoch,
             "cut": float(cosine.min(where=safe, initial=np.inf)),
@@ -139,7 +129,7 @@ class SafeClip:
             "iterations": mixture.iterations,
             "clamped": clamped,
             "vetoed": int((~allowed).sum()),
-            "vetoed_by": {name: int(out.sum()) for name, out in against.items()},
+            "vetoed_by": {name: int(out.sum()) for name, out in barred.items()},
         }
         p_safe = np.empty(len(usable), np.float32)
         for part in parts(len(usable)):
@@ -148,7 +138,21 @@ class SafeClip:
         columns["risk"] = risk.astype(np.float32, copy=False)
         columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
         tools.record_split(record, columns | self.vetoes.columns(usable))
+        of_all = np.zeros(self.pairs, bool)
+        of_all[usable[safe]] = True
         return _decision(of_all, first, self.steps or self._phase_steps(first, len(usable), int(allowed.sum())))
+
+    def _signals(self, scores: Embeddings, usable: np.ndarray) -> dict[str, np.ndarray]:
+        """By name, float32 (n,) of the usable pairs, low where it is suspicious: the cosine, and those of the risk that
+        compare pairs."""
+        assert self.vetoes.groups is not None
+        signals = {"cosine": scores.cosine.numpy()[usable]}
+        for name in (name for name in self.own.risk if name in _COMPARING):
+            sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
+            near, asked = (side[usable] for side in sides)
+            groups, device = self.vetoes.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
+            signals[name] = neighbour_agreement(near, asked, k=self.own.neighbours, groups_N=groups, device=device)
+        return signals
 
     def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:
         """Steps of each objective over all defended epochs, growth, cap and veto counted."""
@@ -185,47 +189,6 @@ class SafeClip:
 def _decision(safe_N: np.ndarray, share_first: float | None, steps: dict[str, int]) -> State:
     """What a split decides: the safe set, and once in a run its first share and the steps to come."""
     return State({"safe_bits": torch.from_numpy(pack(safe_N))}, {"share_first": share_first, "steps": steps})
-
-
-class _Running:
-    """Scores from the training steps: a pair's cosine, mean of its views, as the step that last saw it computed it.
-    They come in one step late, so that no step waits for them.
-
-    keep: the embeddings too, for signals that compare pairs (mean of the views, unit length, float16).
-    """
-
-    def __init__(self, pairs: int, dim: int, keep: bool):
-        self.cosine = torch.zeros(pairs)
-        self.image = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
-        self.text = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
-        self.coming: deque[tuple[Tensor, Later]] = deque()
-
-    def update(self, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        parts = [torch.stack([(i * t).sum(1) for i, t in zip(image, text, strict=True)]).mean(0).float()]
-        if len(self.image):
-            parts += [torch.nn.functional.normalize(torch.stack(z).mean(0), dim=1).half() for z in (image, text)]
-        self.coming.append((torch.from_numpy(uids), Later(*parts)))
-        self._arrive(all_but=1)
-
-    def _arrive(self, all_but: int = 0) -> None:
-        while len(self.coming) > all_but:
-            rows, later = self.coming.popleft()
-            parts = later.take()
-            known = torch.isfinite(parts[0])  # those of a skipped step are NaN
-            for whole, part in zip((self.cosine, self.image, self.text), parts, strict=False):
-                whole[rows[known]] = part[known]
-
-    def embeddings(self) -> Embeddings:
-        self._arrive()
-        return Embeddings(self.image, self.text, self.cosine)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        self._arrive()
-        return {"cosine": self.cosine, "image": self.image, "text": self.text}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.cosine, self.image, self.text = state["cosine"], state["image"], state["text"]
-        self.coming.clear()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ that cannot be read) nothing is asked.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,32 +34,66 @@ from safeclip.signals.suspects import suspects
 from safeclip.signals.texture import textured
 from safeclip.signals.vouching import vouched
 
-SCORES: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
-    "renderings": lambda glance, device: crowded(glance.thumbnails, device=device),
-    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device),
-    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
-    "texture": lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
-    "words": lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
+Score = Callable[[Glance, torch.device], np.ndarray]
+"""What a look at the data gives, reckoned on the device: float32 (N,), high where it is suspicious."""
+
+
+@dataclass(frozen=True)
+class Veto:
+    """score: of every pair. column: the score's name in `scores/`. limit: how far it may lie, by the settings.
+    deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own.
+    strong: of a veto that may spare pairs, the score by strong patterns alone: those of overlays.
+    """
+
+    score: Score
+    column: str
+    limit: Callable[[SafeclipConfig], float]
+    deviates: bool = False
+    strong: Score | None = None
+
+    def bars(self, score_N: np.ndarray, limit: float) -> np.ndarray:
+        """Bool (N,): pairs whose score lies beyond the limit."""
+        barred: np.ndarray = score_N > limit if self.deviates else outlying(score_N, limit)
+        return barred
+
+
+SCORED = {
+    "renderings": Veto(
+        lambda glance, device: crowded(glance.thumbnails, device=device),
+        "rendering",
+        lambda own: own.rendering_deviations,
+    ),
+    "patterns": Veto(
+        lambda glance, device: shared_pattern(glance.thumbnails, device=device),
+        "pattern",
+        lambda own: own.pattern_deviations,
+        strong=lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
+    ),
+    "shifts": Veto(
+        lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
+        "shift",
+        lambda own: own.shift_deviations,
+        strong=lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
+    ),
+    "texture": Veto(
+        lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
+        "texture",
+        lambda own: own.texture_deviations,
+    ),
+    "words": Veto(
+        lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
+        "word",
+        lambda own: own.word_deviations,
+        deviates=True,
+    ),
 }
-"""By veto, reckoned on the device: float32 (N,), high where it is suspicious."""
-OVERLAYS: dict[str, Callable[[Glance, torch.device], np.ndarray]] = {
-    "patterns": lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
-    "shifts": lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
-}
-"""The scores of those that spare pairs, by strong patterns alone: those of overlays."""
-COLUMN = {"renderings": "rendering", "patterns": "pattern", "shifts": "shift", "texture": "texture", "words": "word"}
-"""By veto, the column of its score in `scores/`; with `_deviations`, the setting that says how far it may lie."""
+"""The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
+SPARING = tuple(name for name, veto in SCORED.items() if veto.strong)
+"""Those that may spare pairs for which others vouch."""
 _READING = ("texture", "words", "suspects")
 """Vetoes that see nothing in a pair whose captions share no word with another's."""
 _BLIND = 0.2
 """Share of such pairs above which the log says so."""
-
-
-def against(name: str, score_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
-    """Bool (N,): pairs that this veto is against. Scores of words are in deviations already, over all words."""
-    limit: float = getattr(own, f"{COLUMN[name]}_deviations")
-    out: np.ndarray = score_N > limit if name == "words" else outlying(score_N, limit)
-    return out
 
 
 def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
@@ -66,22 +101,24 @@ def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, devi
     the pairs that it is against. Those of a strong pattern are not spared: a trigger under true captions
     (label-consistent) lies on pictures that others vouch for."""
     accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
-    common = [name for name in OVERLAYS if name in out]
+    common = [name for name in SPARING if name in out]
     for name in common:
         accused |= out[name]
     if not accused.any():
         return accused
     for name in common:
-        overlaid |= against(name, OVERLAYS[name](glance, device), own)
+        veto = SCORED[name]
+        assert veto.strong is not None
+        overlaid |= veto.bars(veto.strong(glance, device), veto.limit(own))
     known = vouched(glance.thumbnails, glance.captions, np.any([*out.values()], axis=0), device=device)
     accused &= ~overlaid & known
     return accused
 
 
-def doubted(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
+def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
-    `spared`; those of OVERLAYS do not count here, since many pictures are alike by nature. texture_N: its score."""
-    accused = np.any([found for name, found in out.items() if name not in OVERLAYS], axis=0)
+    `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
+    accused = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
     again: np.ndarray = suspects(glance.words, accused) & outlying(texture_N, own.suspect_deviations)
     return again
 
@@ -98,13 +135,13 @@ class Vetoes:
         self.scores: dict[str, np.ndarray] = {}
         """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
         self.spared: np.ndarray | None = None
-        """Bool (N,): pairs that OVERLAYS spare; None before they were asked, and where nobody is."""
-        self.doubted: np.ndarray | None = None
+        """Bool (N,): pairs that SPARING spare; None before they were asked, and where nobody is."""
+        self.suspected: np.ndarray | None = None
         """The same: pairs that `suspects` is against."""
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
-        wanted = [name for name in SCORES if name in self.own.veto and name not in self.scores]
+        wanted = [name for name in SCORED if name in self.own.veto and name not in self.scores]
         hashes, kept = None, self.pairs if self.decides else 0
         if wanted:
             usable = np.flatnonzero(tools.usable)
@@ -115,20 +152,20 @@ class Vetoes:
             for name in wanted:
                 self.scores[name] = np.zeros(kept, np.float32)
                 if self.decides:
-                    self.scores[name][usable] = SCORES[name](glance, device)
+                    self.scores[name][usable] = SCORED[name].score(glance, device)
         if self.groups is None:
             if self.with_groups and hashes is None:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
             self.groups = np.arange(kept) if compared is None else copy_groups(compared)
         if wanted and self.decides:
-            self.spared = self.doubted = None
+            self.spared = self.suspected = None
             found = self.against(usable)
             if self.own.spare:
                 self.spared = self._of_all(usable, spared(glance, found, self.own, device))
             if "suspects" in self.own.veto:
-                again = doubted(glance, found, self.scores["texture"][usable], self.own)
-                self.doubted = self._of_all(usable, again)
+                again = suspected(glance, found, self.scores["texture"][usable], self.own)
+                self.suspected = self._of_all(usable, again)
 
     def _note_blind(self, glance: Glance, tools: Tools) -> None:
         reading = [name for name in _READING if name in self.own.veto]
@@ -152,23 +189,24 @@ class Vetoes:
         found = {}
         if "copies" in self.own.veto:
             found["copies"] = occurrences(self.groups[uids]) > self.own.copies_allowed
-        found |= {name: against(name, score_N[uids], self.own) for name, score_N in self.scores.items()}
+        for name, score_N in self.scores.items():
+            found[name] = SCORED[name].bars(score_N[uids], SCORED[name].limit(self.own))
         if self.spared is not None:
-            found |= {name: found[name] & ~self.spared[uids] for name in OVERLAYS if name in found}
-        if self.doubted is not None:
-            found["suspects"] = self.doubted[uids]
+            found |= {name: found[name] & ~self.spared[uids] for name in SPARING if name in found}
+        if self.suspected is not None:
+            found["suspects"] = self.suspected[uids]
         return found
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of these pairs, by the name of their column in `scores/`."""
-        return {COLUMN[name]: score_N[uids] for name, score_N in self.scores.items()}
+        return {SCORED[name].column: score_N[uids] for name, score_N in self.scores.items()}
 
     def state(self) -> State:
         scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
-        own = {"groups": self.groups, "spared": self.spared, "doubted": self.doubted}
+        own = {"groups": self.groups, "spared": self.spared, "suspected": self.suspected}
         return State({name: torch.from_numpy(value) for name, value in own.items() if value is not None} | scores)
 
     def load_state(self, state: State) -> None:
         own = {name: value.numpy() for name, value in state.tensors.items()}
-        self.groups, self.spared, self.doubted = (own.get(name) for name in ("groups", "spared", "doubted"))
+        self.groups, self.spared, self.suspected = (own.get(name) for name in ("groups", "spared", "suspected"))
         self.scores = {key.removeprefix("veto."): value for key, value in own.items() if key.startswith("veto.")}
