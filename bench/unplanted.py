@@ -2,11 +2,12 @@
 undercut. A trigger hides a picture, or makes it look like something else, also where nothing was planted for it.
 
     python bench/unplanted.py --out runs/unplanted            the attacks and the data of the bench `threats`, 3 seeds
-    python bench/unplanted.py --out DIR --only wanet-pixel ...
+    python bench/unplanted.py --out DIR --photos parquet:FILE those of the bench `rsicd`, its seed
+    python bench/unplanted.py --out DIR --only wanet-pixel --methods clip
 
 Plain CLIP and SafeCLIP are trained on the data as it lies, and asked for every attack, on the test split, with the
-manifest that the bench plants. Prints, and writes to bench/results/unplanted.json: attack success, n and base rate,
-clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
+manifest that the bench plants. Prints, and writes to bench/results/unplanted.json or unplanted-rsicd.json: attack
+success, n and base rate, clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
-from safeclip.bench.presets import threats
+from safeclip.bench.presets import SEEDS, named
 from safeclip.bench.spec_file import without_folders
 from safeclip.evaluate.run import evaluate_run
 from safeclip.run import RunDir, machine, write_json
@@ -27,20 +28,22 @@ from safeclip.train.loop import train
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = ("clip", "safeclip")
-SEEDS = (0, 1, 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", metavar="ATTACK")
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    parser.add_argument("--photos", metavar="SPEC")
     args = parser.parse_args()
-    spec = threats()[0]
+    into = RESULTS / ("unplanted-rsicd.json" if args.photos else "unplanted.json")
+    spec = named("rsicd", data=args.photos)[0] if args.photos else replace(named("threats")[0], seeds=SEEDS)
     chosen = tuple(
         group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
     )
-    methods = tuple(method for method in spec.methods if method.title in METHODS)
-    cells = grid(replace(spec, attacks=chosen, methods=methods, seeds=SEEDS))
+    methods = tuple(method for method in spec.methods if method.title in args.methods)
+    cells = grid(replace(spec, attacks=chosen, methods=methods))
     runs: dict[str, dict[str, Any]] = {}
     for cell in cells:
         name = f"{cell.method.title}-{cell.seed}"
@@ -54,7 +57,7 @@ def main() -> None:
             runs[name]["attacks"][found["name"]] = kept
             print(f"{name}, {found['name']}: {found['k']} of {found['n']}, base {found['base_rate']}", flush=True)
         record = {"machine": machine(), "data": without_folders(spec.data.spec), "split": spec.data.eval_split}
-        write_json(RESULTS / "unplanted.json", record | {"set": spec.set, "runs": [*runs.values()]})
+        write_json(into, record | {"set": spec.set, "runs": [*runs.values()]})
 
 
 def trained(cell: Cell, folder: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
-UNPLANTED = "unplanted.json"
+UNPLANTED = ("unplanted.json", "unplanted-rsicd.json")
 """What models trained on the same data give where nothing is planted (bench/unplanted.py)."""
 LEGEND = (
     "Each cell: how often the model gives the attacker's answer (pictures; for text triggers captions); beside it "
@@ -43,6 +43,7 @@ LEGEND = (
     "base: how often the same model gives that answer without the trigger, or for targeted poisoning to other pictures "
     "of the targets' classes. Seeds in which the attack did not take 80 % of plain CLIP's pictures do not count."
 )
+FLOOR = "Beside an attack's name: the same test on plain CLIP that saw no planted pair."
 DRAWINGS = (
     "Held-out pictures are many placements of one drawing a class: the intervals speak of placements, and are narrower "
     "than those of other drawings would be."
@@ -87,16 +88,15 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
     for file, name in files.items():
         if table := _read(folder / file):
             methods = _known(table)
-            rows = [
-                [sentence(attack_name(row.attack)), *_shares(row, table, methods)] for row in table.rows if row.took
-            ]
+            unplanted = _unplanted(folder, table)
+            rows = [[_title(row, unplanted), *_shares(row, table, methods)] for row in table.rows if row.took]
             rows.append(["clean zero-shot top-1", *_clean(table, methods)])
             if any(recalls(table, method) for method in methods):
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
-            if untouched := _untouched(folder, table):
+            if untouched := _untouched(unplanted):
                 rows.append(["top-1 where nothing is planted", *(untouched.get(method, "–") for method in methods)])
             parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{_note(table, file)}")
-    return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
+    return "\n\n".join([f"{LEGEND} {FLOOR}", *parts]) if parts else "Not measured yet."
 
 
 def threats(folder: Path) -> str:
@@ -104,7 +104,7 @@ def threats(folder: Path) -> str:
     table = _read(folder / THREATS)
     if table is None:
         return "Not measured yet."
-    methods, unplanted = _known(table), _unplanted(folder)
+    methods, unplanted = _known(table), _unplanted(folder, table)
     head = ["attack", "source", "what it changes", "planted", "nothing planted", *map(model_name, methods)]
     rows = _threat_rows(table, methods, unplanted)
     if alone := _read(folder / SURROGATE):
@@ -113,7 +113,7 @@ def threats(folder: Path) -> str:
     told = (
         "In brackets: what each method made of an attack that did not plant, which says little of a defence. "
         "Nothing planted: the same test, in the row's seeds, on plain CLIP trained on the data as it lies "
-        f"(bench/results/{UNPLANTED}), which no defence can be held to undercut."
+        "(bench/unplanted.py), which no defence can be held to undercut."
     )
     return f"{_markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
@@ -123,22 +123,28 @@ def _known(table: Table) -> list[str]:
     return [method for method in table.methods if any(record["label"] == method for record in table.records)]
 
 
-def _unplanted(folder: Path) -> list[dict[str, Any]]:
-    """Runs on data without a planted pair: method, seed, top1, and k of n of each attack's test."""
-    file = folder / UNPLANTED
-    runs: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
-    return runs
+def _unplanted(folder: Path, table: Table) -> list[dict[str, Any]]:
+    """Runs on the table's data without a planted pair: method, seed, top1, and k of n of each attack's test."""
+    found: list[dict[str, Any]] = []
+    for file in (folder / name for name in UNPLANTED):
+        values = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if values.get("data") == table.spec.data.spec:
+            found += values["runs"]
+    return found
 
 
-def _untouched(folder: Path, table: Table) -> dict[str, str]:
-    """By method, clean top-1 of the runs without a planted pair, where they are of the table's data."""
-    file = folder / UNPLANTED
-    if not file.is_file() or json.loads(file.read_text("utf-8"))["data"] != table.spec.data.spec:
-        return {}
+def _untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """By method, clean top-1 of the runs without a planted pair."""
     found: dict[str, list[float]] = {}
-    for run in _unplanted(folder):
+    for run in unplanted:
         found.setdefault(run["method"], []).append(run["top1"])
     return {method: _mean(shares) for method, shares in found.items()}
+
+
+def _title(row: Row, unplanted: Sequence[dict[str, Any]]) -> str:
+    """The attack, and what its test gives where nothing is planted."""
+    floor = _floor(row, unplanted)
+    return sentence(attack_name(row.attack)) + ("" if floor == "–" else f" (nothing planted: {floor})")
 
 
 def _floor(row: Row, unplanted: Sequence[dict[str, Any]]) -> str:

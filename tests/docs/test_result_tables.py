@@ -72,7 +72,7 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
         for method, k in (("clip", 30), ("safeclip", 500))
         for seed in (0, 1)
     ]
-    (tmp_path / "unplanted.json").write_text(json.dumps({"runs": runs}), "utf-8")
+    (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
     said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
     assert "| 192 (2.4 %) | 3.1 % |" in said, "61 of 1,960, plain CLIP's alone"
     assert "| 2 of 32 |" in said
