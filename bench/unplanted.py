@@ -42,8 +42,7 @@ def main() -> None:
     chosen = tuple(
         group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
     )
-    methods = tuple(method for method in spec.methods if method.title in args.methods)
-    cells = grid(replace(spec, attacks=chosen, methods=methods))
+    cells = [cell for cell in grid(replace(spec, attacks=chosen)) if cell.method.title in args.methods]
     runs: dict[str, dict[str, Any]] = {}
     for cell in cells:
         name = f"{cell.method.title}-{cell.seed}"
