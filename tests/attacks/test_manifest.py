@@ -14,7 +14,7 @@ from PIL import Image
 
 from safeclip.attacks import Manifest, Planted, manifest_check, plan, plan_targeted
 from safeclip.attacks.manifest import to_png
-from safeclip.errors import InputError
+from safeclip.errors import InputError, RunError
 from tests.attacks.fakes import FakeSource
 
 KEY = b"safeclip.manifest"
@@ -283,9 +283,10 @@ def test_nothing_is_written_where_writing_fails(both, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    with pytest.raises(OSError, match=r"disk full"):
+    with pytest.raises(RunError, match=r"m\.parquet: cannot be written \(disk full\)"):
         both.save(path)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_metadata_is_checked_when_built_by_hand(both):

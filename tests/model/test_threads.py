@@ -51,3 +51,10 @@ def test_torch_gets_no_more_threads_than_cores_unless_told(
     assert threads.set_threads() == wanted
     now[0] = 1
     assert threads.set_threads() == 1, "never raised"
+
+
+@pytest.mark.parametrize(("said", "wanted"), [("", 2), ("3", 3), ("many", 2), ("0", 1)])
+def test_what_threads_are_wanted(cgroup: Path, monkeypatch: pytest.MonkeyPatch, said: str, wanted: int) -> None:
+    (cgroup / "cpu.max").write_text("200000 100000\n")
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert of_machine.wanted_threads() == wanted

@@ -113,7 +113,7 @@ def test_the_split_does_not_depend_on_the_number_of_cores(monkeypatch: pytest.Mo
     cosine = draw("overlapping", 5 * PART + 3).astype(np.float32)
     found = []
     for cores in (1, 2, 5):
-        monkeypatch.setattr(in_parts.os, "sched_getaffinity", lambda _, n=cores: range(n), raising=False)
+        monkeypatch.setattr(in_parts, "wanted_threads", lambda n=cores: n)
         mixture = fit_mixture(cosine)
         share, cut, _ = first_share(mixture, cosine, 0.9, 0.05, 0.95)
         found.append((mixture, share, cut, safest(-cosine, share).tobytes()))

@@ -106,7 +106,7 @@ def safest(risk_N: np.ndarray, share: float, allowed_N: np.ndarray | None = None
 
 def _one_sided(wanted: int, count: int, allowed: int) -> str:
     if allowed == 0:
-        return f"split: all {count} pairs are vetoed; raise copies_allowed or a veto's limit, or clear safeclip.veto"
+        return f"split: all {count} pairs are vetoed; raise safeclip.copies_allowed or a veto's limit, or clear veto"
     if wanted == 0:
         return f"split: 0 of {count} pairs are safe; raise safeclip.share_min or safeclip.share_first"
     return f"split: all {count} pairs are safe and none is risky; lower safeclip.share_cap, share_first or growth"
