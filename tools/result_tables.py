@@ -95,7 +95,11 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
             if untouched := _untouched(unplanted):
                 rows.append(["top-1 where nothing is planted", *(untouched.get(method, "–") for method in methods)])
-            parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{_note(table, file)}")
+            missed = [
+                f"{attack_name(row.attack)} {did_not_plant(row)}. " for row in table.rows if not row.took and row.missed
+            ]
+            note = "".join(map(sentence, missed)) + _note(table, file)
+            parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
     return "\n\n".join([f"{LEGEND} {FLOOR}", *parts]) if parts else "Not measured yet."
 
 

@@ -47,7 +47,9 @@ def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_pat
 def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for_no_method(tmp_path: Path) -> None:
     for name in ("emoji", "threats"):
         write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
-    assert "Targeted" not in TOOL["readme"](tmp_path)
+    said = TOOL["readme"](tmp_path)
+    assert "| Targeted" not in said
+    assert "Targeted poisoning did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1). " in said
     row = next(line for line in TOOL["threats"](tmp_path).splitlines() if line.startswith("| `targeted`"))
     assert "did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1) | (0 of 32) |" in row
 
