@@ -47,6 +47,9 @@ class SafeclipConfig:
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
     """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
+    barred: Literal["risky", "left out"] = "risky"
+    """What pairs that a veto is against are trained on: the unimodal loss, as risky ones are, or nothing, from the
+    first epoch on. Whatever is trained on teaches the tower its trigger, which one pair then suffices to name."""
     spare: bool = False
     """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
     like captions, and what the pair shares is no overlay. Ours: beaches and deserts are alike by nature."""
@@ -110,6 +113,7 @@ class SafeclipConfig:
         check(set(self.veto) <= set(VETOES), "safeclip.veto", self.veto, f"choose among {', '.join(VETOES)}")
         alone = "suspects" in self.veto and "texture" not in self.veto
         check(not alone, "safeclip.veto", self.veto, "suspects reads the score of texture: name both, or neither")
+        check(self.barred in ("risky", "left out"), "safeclip.barred", self.barred, "choose among risky, left out")
         check(self.copies_allowed >= 1, "safeclip.copies_allowed", self.copies_allowed, "give 1 or more")
         for name in (
             "rendering_deviations",

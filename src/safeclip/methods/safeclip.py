@@ -6,7 +6,7 @@ side on its own loss.
     epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss, of two views or of one
 
 What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and every usable pair is planned
-exactly once an epoch.
+exactly once an epoch, but those that vetoes bar where `barred` leaves them out: they are never planned.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class SafeClip:
         if self.risky == "one_view":
             self.objectives["one_view"] = Objective(one, grads=(True,))
         self.safe = np.zeros(pairs, bool)
+        self.left_out = np.zeros(pairs, bool)
         self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}), decides=decides)
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
@@ -55,12 +56,16 @@ class SafeClip:
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         if epoch <= self.before:
+            if self.own.barred == "left out":
+                self.vetoes.look(tools, self.pools["image"].ring.device)
+                self._take(tools.decide(lambda: self._bar(tools)))
             return
         fresh = tools.embed(bool(_COMPARING & {*self.own.risk})) if self.own.scoring == "fresh" else None
         self.vetoes.look(tools, self.pools["image"].ring.device)
         self._take(tools.decide(lambda: self._split(epoch, fresh, tools)))
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
+        usable = usable & ~self.left_out
         config, own, optim, uids = self.config, self.own, self.config.optim, np.flatnonzero(usable)
         steps = count_batches(len(uids), optim.batch_size)
         unimodal_rate = optim.unimodal_rate or optim.rate
@@ -96,6 +101,12 @@ class SafeClip:
         if self.running is not None:
             self.running.update(uids, image, text)
 
+    def _bar(self, tools: Tools) -> State:
+        """Before the first split: the pairs that vetoes are against."""
+        usable = np.flatnonzero(tools.usable)
+        barred = usable[~self._allowed(self.vetoes.against(usable), len(usable))]
+        return _decision(self.safe, self._these(barred), self.share_first, self.steps)
+
     def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
         """The safe set of this epoch, from scores of the model as it stands; where there are no fresh ones, from those
         of the steps."""
@@ -105,15 +116,14 @@ class SafeClip:
         usable = np.flatnonzero(tools.usable)
         signals = self._signals(scores, usable)
         cosine = signals["cosine"]
-        mixture = fit_mixture(cosine, own.fit)
+        seen = cosine[~self.left_out[usable]] if self.left_out.any() else cosine
+        mixture = fit_mixture(seen, own.fit)
         barred = self.vetoes.against(usable)
-        allowed = np.ones(len(usable), bool)
-        for out in barred.values():
-            allowed &= ~out
+        allowed = self._allowed(barred, len(usable))
         risk = risk_of({name: signals[name] for name in own.risk})
         first, clamped = self.share_first if self.share_first is not None else own.share_first, False
         if first is None:
-            first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
+            first, _, clamped = first_share(mixture, seen, own.posterior, own.share_min, own.share_max)
             if clamped:
                 tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
@@ -138,9 +148,22 @@ class SafeClip:
         columns["risk"] = risk.astype(np.float32, copy=False)
         columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
         tools.record_split(record, columns | self.vetoes.columns(usable))
+        steps = self.steps or self._phase_steps(first, len(usable), int(allowed.sum()))
+        left_out = usable[~allowed if self.own.barred == "left out" else slice(0)]
+        return _decision(self._these(usable[safe]), self._these(left_out), first, steps)
+
+    def _allowed(self, barred: dict[str, np.ndarray], pairs: int) -> np.ndarray:
+        """Bool (n,): pairs that no veto is against."""
+        allowed = np.ones(pairs, bool)
+        for out in barred.values():
+            allowed &= ~out
+        return allowed
+
+    def _these(self, uids: np.ndarray) -> np.ndarray:
+        """Bool (N,)."""
         of_all = np.zeros(self.pairs, bool)
-        of_all[usable[safe]] = True
-        return _decision(of_all, first, self.steps or self._phase_steps(first, len(usable), int(allowed.sum())))
+        of_all[uids] = True
+        return of_all
 
     def _signals(self, scores: Embeddings, usable: np.ndarray) -> dict[str, np.ndarray]:
         """By name, float32 (n,) of the usable pairs, low where it is suspicious: the cosine, and those of the risk that
@@ -157,14 +180,15 @@ class SafeClip:
     def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:
         """Steps of each objective over all defended epochs, growth, cap and veto counted."""
         steps = {"clip": 0, self.risky: 0}
+        trained = allowed if self.own.barred == "left out" else pairs
         for t in range(self.config.epochs - self.before):
             safe = min(round(share_at(t, first, self.own.growth, self.own.share_cap) * pairs), allowed)
             steps["clip"] += count_batches(safe, self.config.optim.batch_size)
-            steps[self.risky] += count_batches(pairs - safe, self.config.optim.batch_size)
+            steps[self.risky] += count_batches(trained - safe, self.config.optim.batch_size)
         return steps
 
     def state_dict(self) -> State:
-        state = _decision(self.safe, self.share_first, self.steps)
+        state = _decision(self.safe, self.left_out, self.share_first, self.steps)
         state.tensors |= self.vetoes.state().tensors
         own: dict[str, Any] = {f"pool.{name}": pool for name, pool in self.pools.items()}
         if self.running is not None:
@@ -182,13 +206,17 @@ class SafeClip:
             self.running.load_state_dict(_under(state.tensors, "running."))
 
     def _take(self, decision: State) -> None:
-        self.safe = unpack(decision.tensors["safe_bits"].numpy(), self.pairs)
+        masks = (unpack(decision.tensors[name].numpy(), self.pairs) for name in ("safe_bits", "left_out_bits"))
+        self.safe, self.left_out = masks
         self.share_first, self.steps = decision.values["share_first"], dict(decision.values["steps"])
 
 
-def _decision(safe_N: np.ndarray, share_first: float | None, steps: dict[str, int]) -> State:
-    """What a split decides: the safe set, and once in a run its first share and the steps to come."""
-    return State({"safe_bits": torch.from_numpy(pack(safe_N))}, {"share_first": share_first, "steps": steps})
+def _decision(safe_N: np.ndarray, left_out_N: np.ndarray, share_first: float | None, steps: dict[str, int]) -> State:
+    """What a split decides: the safe set, the pairs that have no part in training, and once in a run its first share
+    and the steps to come."""
+    masks = {"safe_bits": safe_N, "left_out_bits": left_out_N}
+    values = {"share_first": share_first, "steps": steps}
+    return State({name: torch.from_numpy(pack(mask_N)) for name, mask_N in masks.items()}, values)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
