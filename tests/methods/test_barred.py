@@ -1,0 +1,64 @@
+"""Pairs that vetoes bar: trained on as risky ones, or left out from the first epoch on."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from safeclip.errors import InputError
+from safeclip.methods import build_method
+from tests.methods.driven import Data, config, drive
+
+PAIRS, COPIED = 90, 20
+CHANGES = {
+    "epochs": 6,
+    "optim.batch_size": 8,
+    "safeclip.warmup_epochs": 1,
+    "safeclip.share_first": 0.4,
+    "safeclip.share_cap": 0.95,
+    "safeclip.growth": 0.2,
+    "safeclip.risk": ["cosine", "neighbours"],
+    "safeclip.neighbours": 5,
+    "safeclip.veto": ["copies"],
+}
+
+
+@pytest.mark.parametrize("scoring", ["fresh", "running"])
+@pytest.mark.parametrize("barred", ["risky", "left out"])
+def test_pairs_that_are_left_out_are_in_no_batch_and_the_others_in_one_of_each_epoch(scoring: str, barred: str) -> None:
+    data = Data(PAIRS, copied=COPIED)
+    data.usable[3] = False
+    cfg = config(**CHANGES, **{"safeclip.scoring": scoring, "safeclip.barred": barred})
+    method = build_method(cfg, PAIRS, data.dim)
+    copied = set(range(PAIRS - COPIED, PAIRS))
+    left = copied if barred == "left out" else set()
+    steps: Counter[str] = Counter()
+    wanted: dict[str, int] = {}
+    for epoch in drive(method, cfg, data):
+        planned = np.concatenate([batch.uids for batch in epoch.batches])
+        assert sorted(planned.tolist()) == sorted(set(range(PAIRS)) - {3} - left)
+        if epoch.phase == "defend":
+            steps.update(batch.objective for batch in epoch.batches)
+            wanted = {name: schedule.steps for name, schedule in epoch.schedules.items()}
+    assert steps == Counter(wanted), "the rates end at zero with the last step"
+    for record, columns in zip(data.records, data.columns, strict=True):
+        assert record["vetoed"] == COPIED
+        assert not columns["safe"][np.isin(columns["uid"], list(copied))].any()
+    assert data.records[-1]["safe_count"] == PAIRS - 1 - COPIED
+
+
+def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:
+    data = Data(PAIRS, copied=COPIED)
+    cfg = config(**CHANGES, **{"safeclip.scoring": "running", "safeclip.barred": "left out"})
+    method, again = (build_method(cfg, PAIRS, data.dim) for _ in range(2))
+    list(drive(method, cfg, data, last=1))
+    again.load_state_dict(method.state_dict())
+    planned = np.concatenate([batch.uids for batch in again.plan(1, data.usable).batches])
+    assert len(planned) == PAIRS - COPIED
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(InputError, match="choose among risky, left out"):
+        config(**{"safeclip.barred": "gone"})
