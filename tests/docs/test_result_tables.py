@@ -74,11 +74,19 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
         for method, k in (("clip", 30), ("safeclip", 500))
         for seed in (0, 1)
     ]
+    other = {"method": "clip", "seed": 7, "attacks": {"badnets": {"k": 980, "n": 980}}}  # of no seed of the table
+    runs = [run | {"top1": 0.7 if run["method"] == "clip" else 0.6} for run in (*runs, other)]
     (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
     said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
     assert "| 192 (2.4 %) | 3.1 % |" in said, "61 of 1,960, plain CLIP's alone"
     assert "| 2 of 32 |" in said
     assert "trained on the data as it lies" in said
+    write(tmp_path, "emoji")
+    said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
+    assert "| BadNets patch (nothing planted: 3.1 %) |" in said
+    assert "| top-1 where nothing is planted | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |" in said
+    write(tmp_path, "emoji", data={"spec": "emoji:pairs=17"})
+    assert "nothing is planted" not in TOOL["readme"](tmp_path), "other data"
 
 
 def test_the_committed_pages_are_what_the_records_make() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from safeclip.errors import InputError
 from safeclip.methods import build_method
+from safeclip.split import fit_mixture
 from tests.methods.driven import Data, config, drive
 
 PAIRS, COPIED = 90, 20
@@ -47,6 +48,9 @@ def test_pairs_that_are_left_out_are_in_no_batch_and_the_others_in_one_of_each_e
         assert record["vetoed"] == COPIED
         assert not columns["safe"][np.isin(columns["uid"], list(copied))].any()
     assert data.records[-1]["safe_count"] == PAIRS - 1 - COPIED
+    trained = sorted(set(range(PAIRS)) - {3} - left)
+    asked = fit_mixture(data.embeddings().cosine.numpy()[trained])
+    assert data.records[-1]["means"] == pytest.approx(asked.means, abs=1e-5), "of those that steps have seen, alone"
 
 
 def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:
