@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from safeclip.errors import InputError
-from safeclip.methods.vetoes import Vetoes, suspected
+from safeclip.methods.vetoes import Vetoes, spared, suspected
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
 from tests.methods.driven import Data, config
@@ -37,9 +37,8 @@ def data(kind: str) -> tuple[Data, np.ndarray]:
         blur(uid)
     words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint16)
     words[:, :3] = of[:, None] * 3 + np.arange(1, 4)
-    words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[
-        of > 4
-    ]  # captions that have little to do with their pictures
+    # Captions that have little to do with their pictures:
+    words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[of > 4]
     among = of == TARGET if kind == "true captions" else ~np.isin(of, [SHORE, TARGET])
     planted = rng.permutation(np.flatnonzero(among))[:60]
     if kind.startswith("faint"):
@@ -76,6 +75,22 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
     assert then[alike].mean() < 0.2
     assert now[planted].mean() == then[planted].mean() == 1
     assert not (then & ~now).any(), "it only spares"
+
+
+def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint16)
+    words[:90, 0] = 7  # 60 planted pairs, and 30 of their class that nothing accuses
+    glance = Glance(
+        np.zeros(2000, np.uint64), rng.integers(0, 256, (2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words
+    )
+    accused, known = np.zeros((2, 2000), bool)
+    accused[:60], accused[1900:] = True, True
+    known[0], known[1900:1920] = True, True
+    monkeypatch.setattr("safeclip.methods.vetoes.vouched", lambda *_, **__: known)
+    own = config(**{"safeclip.veto": ["patterns"]}).safeclip
+    kept = spared(glance, {"patterns": accused}, own, torch.device("cpu"))
+    assert np.array_equal(np.flatnonzero(kept), np.arange(1900, 1920))
 
 
 def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> None:

@@ -47,6 +47,15 @@ def test_few_pairs_of_a_word_are_no_evidence_and_a_large_class_needs_three_times
     assert not suspects(words, accused).any(), "50 % is twice the 24 % of all, though far beyond chance"
 
 
+def test_where_many_of_a_words_pairs_are_cleared_it_is_not_suspect() -> None:
+    words, says = pairs()
+    accused = says & (np.arange(COUNT) < 80)
+    few, many = (says & (np.arange(COUNT) >= 80) & (np.arange(COUNT) < 80 + n) for n in (20, 40))
+    assert np.array_equal(suspects(words, accused, few), says)
+    assert not suspects(words, accused, many).any()
+    assert not suspects(words, accused, few, chance=40.0).any()
+
+
 def test_a_phrase_is_one_word_and_no_pairs_are_no_error() -> None:
     words, says = pairs()
     words[says, 1] = 8

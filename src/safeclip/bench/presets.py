@@ -40,6 +40,8 @@ _FIVE = (
     AttackSpec(name="wanet-pixel", params={"count": 120, "strength": 6.0}),
     AttackSpec(name="label-consistent", params={"count": 72, "place": "corners"}),
 )
+_CONSISTENT = AttackSpec(name="label-consistent", params={"count": 200, "place": "corners", "least": 8})
+"""On photographs: most of a class's pictures. Of 72 pairs plain CLIP learned nothing there (docs/threats.md)."""
 _OTHERS = (
     AttackSpec(name="label-consistent", label="label-consistent, moving", params={"count": 72}),
     AttackSpec(name="badnets-corner", params={"count": 90, "least": 8}),
@@ -93,7 +95,7 @@ def rsicd() -> tuple[Spec, ...]:
         name="rsicd",
         preset="small64",
         data=DataSpec(spec="parquet:rsicd-64px.parquet"),
-        attacks=_alone((AttackSpec(name="targeted"), AttackSpec(name="badnets"), *_FIVE[2:])),
+        attacks=_alone((AttackSpec(name="targeted"), AttackSpec(name="badnets"), *_FIVE[2:4], _CONSISTENT)),
         methods=_methods(20)[:4],
         set=RSICD_SET,
     )
@@ -103,11 +105,13 @@ def rsicd() -> tuple[Spec, ...]:
 def flickr8k() -> tuple[Spec, ...]:
     """The same on Flickr8k at 64 px (--data names its file), its classes named by captions; plain CLIP and SafeCLIP."""
     photos = rsicd()[0]
+    consistent = replace(_CONSISTENT, params=_CONSISTENT.params | {"target_class": "dog"})
     spec = replace(
         photos,
         name="flickr8k",
         data=DataSpec(spec="parquet:flickr8k-64px.parquet"),
         methods=photos.methods[:2],
+        attacks=(*photos.attacks[:4], (consistent,)),
         set=RSICD_SET | {"data.class_names": list(FLICKR_CLASSES)},
     )
     return (spec,)

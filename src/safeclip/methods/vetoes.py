@@ -90,6 +90,9 @@ SCORED = {
 """The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
 SPARING = tuple(name for name, veto in SCORED.items() if veto.strong)
 """Those that may spare pairs for which others vouch."""
+_DOUBT = 7.0
+"""Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
+`suspects` asks, for such a pair is accused already."""
 _READING = ("texture", "words", "suspects")
 """Vetoes that see nothing in a pair whose captions share no word with another's."""
 _BLIND = 0.2
@@ -98,21 +101,21 @@ _BLIND = 0.2
 
 def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
     """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
-    the pairs that it is against. Those of a strong pattern are not spared: a trigger under true captions
-    (label-consistent) lies on pictures that others vouch for."""
-    accused, overlaid = (np.zeros(len(glance.hashes), bool) for _ in range(2))
+    the pairs that it is against. Not spared are those of a strong pattern, for a trigger under true captions
+    (label-consistent) lies on pictures that others vouch for, and those of a word under which hardly another
+    pair is spared: one planted pair is enough to learn a pattern from."""
     common = [name for name in SPARING if name in out]
-    for name in common:
-        accused |= out[name]
-    if not accused.any():
-        return accused
+    kept = np.any([out[name] for name in common], axis=0) if common else np.zeros(len(glance.hashes), bool)
+    if not kept.any():
+        return kept
+    barred = np.any([*out.values()], axis=0)
+    kept &= vouched(glance.thumbnails, glance.captions, barred, device=device)
     for name in common:
         veto = SCORED[name]
         assert veto.strong is not None
-        overlaid |= veto.bars(veto.strong(glance, device), veto.limit(own))
-    known = vouched(glance.thumbnails, glance.captions, np.any([*out.values()], axis=0), device=device)
-    accused &= ~overlaid & known
-    return accused
+        kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
+    kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
+    return kept
 
 
 def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:

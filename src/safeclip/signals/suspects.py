@@ -3,7 +3,9 @@ meaning; where most of them are found, those that were missed say the same words
 
     z_w = (a_w - n_w p) / sqrt(n_w p (1 - p))        a_w of the n_w pairs with the word w are accused, p of all pairs
 
-A pair is suspect if a word of its captions has z_w above 14 and more than three times the usual share of accused pairs.
+A pair is suspect if a word of its captions has a high z_w and more than three times the usual share of accused pairs.
+Pairs may be cleared: where more than a quarter of those that were accused under a word are, they are alike by nature,
+and the word is not suspect.
 What must stay true: suspicion is no verdict, for a class's own true pairs say its name too. Whoever asks must look at
 each pair again.
 """
@@ -14,21 +16,29 @@ import numpy as np
 
 from safeclip.signals.phrases import asked
 
-_CHANCE = 14.0
-"""Standard deviations above what chance would accuse of a word's pairs: more than classes reach that are alike by
-nature."""
 _TIMES = 3.0
 """Times the usual share."""
+_CLEARED = 0.25
+"""Share of a word's pairs, of those accused and those cleared: where planted pairs lie, hardly any are cleared."""
 
 
-def suspects(ids_NW: np.ndarray, accused_N: np.ndarray) -> np.ndarray:
-    """Bool (N,): pairs that have a suspect word. ids_NW: uint16 (N, W) (`words.word_ids`). accused_N: bool.
+def suspects(
+    ids_NW: np.ndarray, accused_N: np.ndarray, cleared_N: np.ndarray | None = None, chance: float = 14.0
+) -> np.ndarray:
+    """Bool (N,): pairs that have a suspect word.
+
+    ids_NW: uint16 (N, W) (`words.word_ids`). accused_N: bool. cleared_N: bool, none of them accused; None clears no
+    pair. chance: what z_w must exceed; 14 is more than classes reach that are alike by nature.
 
     Raises:
-        ValueError: not as many accused as pairs.
+        ValueError: not as many accused or cleared as pairs.
     """
-    if ids_NW.ndim != 2 or len(ids_NW) != len(accused_N):
-        raise ValueError(f"suspects: words {ids_NW.shape}, {len(accused_N)} accused; give (N, W) and (N,)")
+    cleared_N = np.zeros(len(accused_N), bool) if cleared_N is None else cleared_N
+    if ids_NW.ndim != 2 or not len(ids_NW) == len(accused_N) == len(cleared_N):
+        raise ValueError(
+            f"suspects: words {ids_NW.shape}, {len(accused_N)} accused, {len(cleared_N)} cleared; "
+            "give (N, W), (N,) and (N,)"
+        )
     usual = float(accused_N.mean()) if len(accused_N) else 0.0
     slot_NW, words = asked(ids_NW)
     if not 0 < usual < 1 or not words:
@@ -37,6 +47,8 @@ def suspects(ids_NW: np.ndarray, accused_N: np.ndarray) -> np.ndarray:
     pairs_V = np.bincount(slot_NW[there_NW], minlength=words)
     accused_V = np.bincount(slot_NW[there_NW & accused_N[:, None]], minlength=words)
     z_V = (accused_V - pairs_V * usual) / np.sqrt(np.maximum(pairs_V, 1) * usual * (1 - usual))
-    suspect_V = (z_V > _CHANCE) & (accused_V > _TIMES * usual * pairs_V)
+    cleared_V = np.bincount(slot_NW[there_NW & cleared_N[:, None]], minlength=words)
+    suspect_V = (z_V > chance) & (accused_V > _TIMES * usual * pairs_V)
+    suspect_V &= cleared_V <= _CLEARED * (accused_V + cleared_V)
     out_N: np.ndarray = (there_NW & suspect_V[slot_NW]).any(1)
     return out_N
