@@ -105,7 +105,9 @@ def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, devi
     (label-consistent) lies on pictures that others vouch for, and those of a word under which hardly another
     pair is spared: one planted pair is enough to learn a pattern from."""
     common = [name for name in SPARING if name in out]
-    kept = np.any([out[name] for name in common], axis=0) if common else np.zeros(len(glance.hashes), bool)
+    kept = np.zeros(len(glance.hashes), bool)
+    for name in common:
+        kept |= out[name]
     if not kept.any():
         return kept
     barred = np.any([*out.values()], axis=0)
