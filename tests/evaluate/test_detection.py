@@ -106,11 +106,22 @@ def test_every_signal_of_agreement_counts_from_its_low_end() -> None:
 
 def test_a_score_that_is_nan_is_refused_by_name(run: RunDir) -> None:
     columns = read_scores(run.scores_file(4))
-    risk = columns["risk"].copy()
-    risk[[0, 7]] = np.nan
+    risk, safe = columns["risk"].copy(), np.flatnonzero(columns["safe"])
+    risk[safe[[0, 7]]] = np.nan
     write_scores(run.scores_file(4), columns | {"risk": risk})
     with pytest.raises(InputError, match=r"epoch-004\.parquet: risk of 2 pairs is NaN"):
         detection(run)
+
+
+def test_pairs_that_were_left_out_have_no_score_and_are_not_compared(run: RunDir) -> None:
+    columns = read_scores(run.scores_file(4))
+    risk, out = columns["risk"].copy(), np.flatnonzero(~columns["safe"])[:5]
+    before = next(e for e in detection(run) if e["epoch"] == 4 and e["score"] == "risk" and e["attack"] is None)
+    risk[out] = np.nan
+    write_scores(run.scores_file(4), columns | {"risk": risk})
+    after = next(e for e in detection(run) if e["epoch"] == 4 and e["score"] == "risk" and e["attack"] is None)
+    assert after["pairs"] == before["pairs"] - 5
+    assert 0 <= after["auroc"] <= 1
 
 
 def test_a_run_without_manifest_or_without_scores_has_nothing_to_detect(run: RunDir) -> None:

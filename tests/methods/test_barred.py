@@ -46,11 +46,24 @@ def test_pairs_that_are_left_out_are_in_no_batch_and_the_others_in_one_of_each_e
     assert steps == Counter(wanted), "the rates end at zero with the last step"
     for record, columns in zip(data.records, data.columns, strict=True):
         assert record["vetoed"] == COPIED
-        assert not columns["safe"][np.isin(columns["uid"], list(copied))].any()
+        out = np.isin(columns["uid"], list(copied))
+        assert not columns["safe"][out].any()
+        for name in ("similarity", "p_safe", "risk", "neighbours"):
+            assert np.isnan(columns[name][out]).all() == (barred == "left out")
+            assert np.isfinite(columns[name][~out]).all()
     assert data.records[-1]["safe_count"] == PAIRS - 1 - COPIED
     trained = sorted(set(range(PAIRS)) - {3} - left)
     asked = fit_mixture(data.embeddings().cosine.numpy()[trained])
     assert data.records[-1]["means"] == pytest.approx(asked.means, abs=1e-5), "of those that steps have seen, alone"
+
+
+def test_the_first_share_by_the_mixture_is_one_of_the_pairs_that_are_trained_on() -> None:
+    data = Data(PAIRS, copied=COPIED)
+    own = {"safeclip.scoring": "fresh", "safeclip.barred": "left out", "safeclip.share_first": None}
+    cfg = config(**CHANGES | own | {"safeclip.share_min": 0.5, "safeclip.share_max": 0.5, "safeclip.warmup_epochs": 0})
+    method = build_method(cfg, PAIRS, data.dim)
+    list(drive(method, cfg, data))
+    assert data.records[0]["safe_count"] == (PAIRS - COPIED) / 2
 
 
 def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:

@@ -75,12 +75,12 @@ def test_each_detectors_high_end_is_what_is_dropped(detector: str) -> None:
 
 
 def test_neighbours_are_sought_in_a_reference_set_of_the_size_asked_for() -> None:
-    from safeclip.signals.nearest import reference
+    from safeclip.signals.nearest import drawn
 
     data = Data(PAIRS)
     method, cfg = method_for(**{"filter.detector": "kdist", "filter.reference": 20})
     list(drive(method, cfg, data))
-    wanted = slow.kdist(data.image.numpy(), 5, reference(PAIRS, 20).tolist())
+    wanted = slow.kdist(data.image.numpy(), 5, drawn(data.image, 20).tolist())
     assert data.columns[0]["risk"] == pytest.approx(wanted, abs=1e-6)
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
 
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 
 CASES = {
     "count": st.integers(1, 26),
@@ -28,4 +28,5 @@ def unit(count: int, dim: int, seed: int, copied: int = 0) -> torch.Tensor:
 
 def case(count: int, copied: int, seed: int, most: int) -> tuple[torch.Tensor, list[int]]:
     """The points, and the indices of their reference set."""
-    return unit(count, 5, seed, copied), reference(count, most).tolist()
+    points = unit(count, 5, seed, copied)
+    return points, drawn(points, most).tolist()

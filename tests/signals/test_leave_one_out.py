@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from safeclip.signals.leave_one_out import foretold
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 
 
 def flat(thumbnails_BHWC: np.ndarray) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_a_subset_is_learned_from_and_all_are_foretold() -> None:
     pictures[:, 1, 1, 1] = 255 * said
     captions[said] = captions[0].clone()
     score = foretold(pictures, captions, flat, max_reference=200)
-    others = np.setdiff1d(np.arange(600), reference(600, 200))
+    others = np.setdiff1d(np.arange(600), drawn(pictures, 200))
     told = score[others]
     assert np.quantile(told[said[others]], 0.1) > np.quantile(told[~said[others]], 0.5)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 
 from safeclip.errors import RunError
-from safeclip.signals.nearest import distances, nearest, reference
+from safeclip.signals.nearest import distances, drawn, nearest, reference
 from tests.reference import outliers as slow
 from tests.signals.points import CASES, case, unit
 
@@ -50,6 +50,19 @@ def test_the_reference_set_is_all_pairs_or_a_fixed_random_part_of_them() -> None
     assert len(np.unique(some)) == 100
     assert some.max() > 900, "not just the first"
     assert np.array_equal(some, np.sort(some))
+
+
+def test_which_rows_are_drawn_cannot_be_told_without_all_of_them() -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (1000, 8, 8, 3), np.uint8)
+    other = rows.copy()
+    other[17, 0, 0, 0] ^= 1
+    some = drawn(rows, 100)
+    assert np.array_equal(some, drawn(rows.copy(), 100))
+    assert len(np.unique(some)) == 100
+    assert len(np.intersect1d(some, drawn(other, 100))) < 30
+    assert len(np.intersect1d(some, reference(1000, 100))) < 30
+    assert np.array_equal(drawn(unit(1000, 5, 0).half(), 100), drawn(unit(1000, 5, 0).half(), 100))
+    assert drawn(rows[:100], 100).tolist() == list(range(100))
 
 
 def test_wrong_input_is_named() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeclip.errors import RunError
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 from safeclip.signals.neighbours import neighbour_agreement
 from tests.reference import neighbours as slow
 
@@ -59,7 +59,7 @@ def test_beyond_max_reference_neighbours_come_from_one_fixed_subset() -> None:
     image, text = unit(60, 6, 0), unit(60, 5, 1)
     first = neighbour_agreement(image, text, 4, chunk=7, max_reference=20)
     assert np.array_equal(first, neighbour_agreement(image, text, 4, chunk=7, max_reference=20))
-    chosen = reference(60, 20)
+    chosen = drawn(image, 20)
     assert len(np.unique(chosen)) == 20
     assert chosen.max() > 40, "not just the first pairs"
     for i in range(60):

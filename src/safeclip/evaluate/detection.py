@@ -30,8 +30,8 @@ def detection(run: RunDir) -> list[dict[str, Any]]:
     """One entry for each epoch's scores, each score among them, and each attack of the run's manifest and all of them
     together (attack None). Empty where the run has no manifest, or its method keeps no scores.
 
-    An entry: epoch, score, attack, auroc, ap, recall {share: of the planted}, planted, pairs (those compared).
-    Raises InputError on a score that is NaN.
+    An entry: epoch, score, attack, auroc, ap, recall {share: of the planted}, planted, pairs (those compared: all that
+    have the score; pairs that take no part in training have none). Raises InputError where a safe pair's is NaN.
     """
     files = sorted((run.path / "scores").glob("epoch-*.parquet"))
     if not files or not run.manifest_file.is_file():
@@ -82,11 +82,13 @@ def _of_file(file: Path, manifest: Manifest, names: list[str]) -> list[dict[str,
     for score, values_N in columns.items():
         if values_N.dtype.kind != "f":
             continue
-        if np.isnan(values_N).any():
-            raise InputError(f"{file}: {score} of {int(np.isnan(values_N).sum())} pairs is NaN; the model has diverged")
+        scored_N = ~np.isnan(values_N)
+        diverged = int((~scored_N & columns.get("safe", True)).sum())
+        if diverged:
+            raise InputError(f"{file}: {score} of {diverged} pairs is NaN; the model has diverged")
         risk_N = -values_N if score in LOW_IS_RISKY else values_N
         for name in (None, *names):
-            rows = np.ones(len(attack_N), bool) if name is None else (attack_N == "") | (attack_N == name)
+            rows = scored_N if name is None else scored_N & ((attack_N == "") | (attack_N == name))
             measured = measure(risk_N[rows], attack_N[rows] != "")
             entries.append({"epoch": int(number[1]), "score": score, "attack": name, **measured})
     return entries

@@ -114,23 +114,24 @@ class SafeClip:
         scores = fresh if self.running is None else self.running.embeddings()
         assert scores is not None
         usable = np.flatnonzero(tools.usable)
-        signals = self._signals(scores, usable)
-        cosine = signals["cosine"]
-        seen = cosine[~self.left_out[usable]] if self.left_out.any() else cosine
-        mixture = fit_mixture(seen, own.fit)
         barred = self.vetoes.against(usable)
         allowed = self._allowed(barred, len(usable))
+        trained = allowed if own.barred == "left out" else np.ones(len(usable), bool)
+        signals = self._signals(scores, usable[trained])
+        cosine = signals["cosine"]
+        mixture = fit_mixture(cosine, own.fit)
         risk = risk_of({name: signals[name] for name in own.risk})
         first, clamped = self.share_first if self.share_first is not None else own.share_first, False
         if first is None:
-            first, _, clamped = first_share(mixture, seen, own.posterior, own.share_min, own.share_max)
+            first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
             if clamped:
                 tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
+            first *= float(trained.mean())  # from here on of all usable pairs
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
-        safe = safest(order, share_at(t, first, own.growth, own.share_cap), allowed)
+        safe = safest(_spread(order, trained, np.inf), share_at(t, first, own.growth, own.share_cap), allowed)
         record: dict[str, Any] = {
             "epoch": epoch,
-            "cut": float(cosine.min(where=safe, initial=np.inf)),
+            "cut": float(cosine.min(where=safe[trained], initial=np.inf)),
             "safe_share": float(safe.mean()),
             "safe_count": int(safe.sum()),
             "means": mixture.means,
@@ -141,16 +142,16 @@ class SafeClip:
             "vetoed": int((~allowed).sum()),
             "vetoed_by": {name: int(out.sum()) for name, out in barred.items()},
         }
-        p_safe = np.empty(len(usable), np.float32)
-        for part in parts(len(usable)):
+        p_safe = np.empty(len(cosine), np.float32)
+        for part in parts(len(cosine)):
             p_safe[part] = upper_posterior(mixture, cosine[part])
-        columns = {"uid": usable, "similarity": cosine, "p_safe": p_safe, "safe": safe}
-        columns["risk"] = risk.astype(np.float32, copy=False)
-        columns |= {k: v.astype(np.float32, copy=False) for k, v in signals.items() if k != "cosine"}
+        found = {"similarity": cosine, "p_safe": p_safe, "risk": risk}
+        found |= {name: signal for name, signal in signals.items() if name != "cosine"}
+        columns = {"uid": usable, "safe": safe}
+        columns |= {k: _spread(v.astype(np.float32, copy=False), trained, np.nan) for k, v in found.items()}
         tools.record_split(record, columns | self.vetoes.columns(usable))
         steps = self.steps or self._phase_steps(first, len(usable), int(allowed.sum()))
-        left_out = usable[~allowed if self.own.barred == "left out" else slice(0)]
-        return _decision(self._these(usable[safe]), self._these(left_out), first, steps)
+        return _decision(self._these(usable[safe]), self._these(usable[~trained]), first, steps)
 
     def _allowed(self, barred: dict[str, np.ndarray], pairs: int) -> np.ndarray:
         """Bool (n,): pairs that no veto is against."""
@@ -165,15 +166,15 @@ class SafeClip:
         of_all[uids] = True
         return of_all
 
-    def _signals(self, scores: Embeddings, usable: np.ndarray) -> dict[str, np.ndarray]:
-        """By name, float32 (n,) of the usable pairs, low where it is suspicious: the cosine, and those of the risk that
+    def _signals(self, scores: Embeddings, uids: np.ndarray) -> dict[str, np.ndarray]:
+        """By name, float32 (n,) of these pairs, low where it is suspicious: the cosine, and those of the risk that
         compare pairs."""
         assert self.vetoes.groups is not None
-        signals = {"cosine": scores.cosine.numpy()[usable]}
+        signals = {"cosine": scores.cosine.numpy()[uids]}
         for name in (name for name in self.own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
-            near, asked = (side[usable] for side in sides)
-            groups, device = self.vetoes.groups[usable], self.pools["image"].ring.device  # embeddings may lie elsewhere
+            near, asked = (side[uids] for side in sides)
+            groups, device = self.vetoes.groups[uids], self.pools["image"].ring.device  # embeddings may lie elsewhere
             signals[name] = neighbour_agreement(near, asked, k=self.own.neighbours, groups_N=groups, device=device)
         return signals
 
@@ -217,6 +218,15 @@ def _decision(safe_N: np.ndarray, left_out_N: np.ndarray, share_first: float | N
     masks = {"safe_bits": safe_N, "left_out_bits": left_out_N}
     values = {"share_first": share_first, "steps": steps}
     return State({name: torch.from_numpy(pack(mask_N)) for name, mask_N in masks.items()}, values)
+
+
+def _spread(values_M: np.ndarray, trained_N: np.ndarray, else_: float) -> np.ndarray:
+    """(N,): what was found of the pairs trained on, and `else_` of the others."""
+    if len(values_M) == len(trained_N):
+        return values_M
+    of_all = np.full(len(trained_N), else_, values_M.dtype)
+    of_all[trained_N] = values_M
+    return of_all
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 
 Features = Callable[[np.ndarray], Tensor]
 """Of what is given of pictures, as thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone.
@@ -41,7 +41,7 @@ def predictions(
 
     given_N: what `features` are made of, a row a picture. features: put to mean 0 and deviation 1 here, those that
     never vary to 0. penalty: lambda. chunk: pictures looked at together. max_reference: above this many pairs, a random
-    subset of this size is fitted to, the same in every call. voters_N: bool, the only pairs that are fitted to; None:
+    subset of this size is fitted to. voters_N: bool, the only pairs that are fitted to; None:
     all.
 
     Raises:
@@ -52,7 +52,7 @@ def predictions(
         raise ValueError(
             f"leave_one_out: {count} pairs, penalty = {penalty}, chunk = {chunk}, max_reference = {max_reference}"
         )
-    fitted_M = reference(count, max_reference)
+    fitted_M = drawn(given_N, max_reference)
     if voters_N is not None:
         fitted_M = fitted_M[voters_N[fitted_M]]
     mean, scale, inverse, weights = _fit(given_N, targets, features, penalty, chunk, fitted_M)

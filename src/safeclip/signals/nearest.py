@@ -8,6 +8,7 @@ of the differences, not sqrt(2 - 2 cos): near nothing, where copies lie, that ro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch import Tensor
 from safeclip.data.draws import shuffled
 from safeclip.errors import RunError
 
+_KEYED = 64
+"""Numbers of each row that say which subset is drawn."""
 SAME_POINT = 1e-4
 """Distance of unit embeddings below which they count as one point: the rounding of the towers."""
 
@@ -34,14 +37,14 @@ def nearest(
 
     embedding_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are no neighbours of each other.
     chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of
-    this size, the same in every call. device: where they are compared and the answer lies; it holds the reference set
-    and one chunk; None: where the embeddings lie. K is k, or the size of the reference set where that is less.
+    this size (`drawn`). device: where they are compared and the answer lies; it holds the reference set and one chunk;
+    None: where the embeddings lie. K is k, or the size of the reference set where that is less.
     """
     count, device = len(embedding_ND), embedding_ND.device if device is None else device
     ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
     group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
     copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
-    reference_M = torch.from_numpy(reference(count, max_reference)).to(device)
+    reference_M = torch.from_numpy(drawn(embedding_ND, max_reference)).to(device)
     slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
     slot_N[reference_M] = torch.arange(len(reference_M), device=device)
     embedding_MD = embedding_ND[reference_M.to(embedding_ND.device)].to(device).float()
@@ -61,14 +64,15 @@ def nearest(
 
 @torch.no_grad()
 def most_alike(
-    embed: Callable[[np.ndarray], Tensor], count: int, k: int, chunk: int, max_reference: int
+    embed: Callable[[np.ndarray], Tensor], given_N: np.ndarray, k: int, chunk: int, max_reference: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Chunk by chunk: rows int64 (B,) and their k highest similarities to others, descending, (B, K); -inf where a row
     has fewer others. For embeddings too large to hold: `embed` makes those (B, D) of the rows that it is given.
 
+    given_N: what they are made of, a row a pair.
     chunk, max_reference: as in `nearest`. K is k, or the size of the reference set where that is less.
     """
-    reference_M = reference(count, max_reference)
+    count, reference_M = len(given_N), drawn(given_N, max_reference)
     embedding_MD = torch.cat([
         embed(reference_M[start : start + chunk]) for start in range(0, len(reference_M), chunk)
     ])  # fmt: skip
@@ -106,11 +110,23 @@ def distances(embedding_ND: Tensor, k: int, chunk: int = 2048, max_reference: in
     return distance_NK, index_NK
 
 
-def reference(count: int, most: int) -> np.ndarray:
-    """Indices, ascending: all `count`, or `most` of them at random, the same in every call, so that epochs compare."""
+def reference(count: int, most: int, seed: int = 0) -> np.ndarray:
+    """Indices, ascending: all `count`, or `most` of them at random, the same for the same seed."""
     if count <= most:
         return np.arange(count)
-    return np.sort(shuffled(seed=0, epoch=0, uids=np.arange(count), stream=0)[:most])
+    return np.sort(shuffled(seed, epoch=0, uids=np.arange(count), stream=0)[:most])
+
+
+def drawn(given_N: np.ndarray | Tensor, most: int) -> np.ndarray:
+    """Indices, ascending: of all rows, or of `most` of them at random, as the rows themselves have it: whoever does not
+    have all of them cannot know which, and so cannot plant pairs that are never compared with one another."""
+    if len(given_N) <= most:
+        return np.arange(len(given_N))
+    row_ND = given_N.reshape(len(given_N), -1)
+    some = row_ND[:, :: -(-row_ND.shape[1] // _KEYED)]
+    some = some.detach().float().cpu().numpy() if isinstance(some, Tensor) else some
+    digest = hashlib.blake2b(np.ascontiguousarray(some).data, digest_size=7).digest()
+    return reference(len(given_N), most, seed=int.from_bytes(digest, "big"))
 
 
 def check(where: str, k: int, chunk: int, max_reference: int, **embeddings: Tensor) -> None:

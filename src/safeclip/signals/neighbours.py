@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import check, nearest, reference
+from safeclip.signals.nearest import check, drawn, nearest
 
 
 @torch.no_grad()
@@ -30,8 +30,8 @@ def neighbour_agreement(
 
     image_ND, text_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are copies of one picture
     (`copies.copy_groups`) and are no neighbours of each other; None takes each pair for itself. chunk: rows compared at
-    once. max_reference: above this many pairs, neighbours are sought among a random subset of this size, the same in
-    every call. device: where they are compared; None: where the embeddings lie.
+    once. max_reference: above this many pairs, neighbours are sought among a random subset of this size.
+    device: where they are compared; None: where the embeddings lie.
     Where fewer than k others exist, the mean is over those; with none at all the agreement is 0.
 
     Raises:
@@ -49,7 +49,7 @@ def neighbour_agreement(
     if groups_N is not None and groups_N.shape != (len(image_ND),):
         raise ValueError(f"neighbours: groups_N has shape {groups_N.shape}; give ({len(image_ND)},)")
     index_NK, there_NK = nearest(image_ND, k, groups_N, chunk, max_reference, device)
-    reference_M = torch.from_numpy(reference(len(text_ND), max_reference))
+    reference_M = torch.from_numpy(drawn(image_ND, max_reference))
     text_MD = text_ND[reference_M.to(text_ND.device)].to(device).float()
     place_NK = torch.searchsorted(reference_M.to(device), index_NK)
     agreement_N = torch.zeros(len(image_ND), device=device)

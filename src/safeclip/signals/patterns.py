@@ -29,7 +29,7 @@ def shared_pattern(
     """Mean correlation of each picture's fine pattern with the k most alike, float32 (N,), -1..1. High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). chunk: pictures compared at once. max_reference: above this many pictures,
-    those alike are sought among a random subset of this size, the same in every call. device: where they are compared;
+    those alike are sought among a random subset of this size. device: where they are compared;
     None is the CPU. Where fewer than k others exist, the mean is over those; a picture that is alone scores 0.
     strong: faint patterns count less: beaches with one shore, deserts without detail then have little in common; what
     was laid over pictures still has.
@@ -45,7 +45,7 @@ def shared_pattern(
     if count < 2:
         return out_N
     fine = lambda rows: whiten(thumbnails_NHWC[rows], strong).flatten(1)  # noqa: E731
-    for rows, most_BK in most_alike(fine, count, k, chunk, max_reference):
+    for rows, most_BK in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference):
         there_BK = most_BK > -torch.inf
         total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)
         out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).cpu().numpy()

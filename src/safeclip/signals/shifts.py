@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import nearest, reference
+from safeclip.signals.nearest import drawn, nearest
 from safeclip.signals.whitening import Whitening
 from safeclip.signals.words import jittered
 
@@ -51,8 +51,9 @@ def shared_shift(
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    index_NK, there_NK = nearest(jittered(caption_ND), k, max_reference=max_reference, device=device)
-    chosen_M = reference(count, max_reference)
+    said_ND = jittered(caption_ND)
+    index_NK, there_NK = nearest(said_ND, k, max_reference=max_reference, device=device)
+    chosen_M = drawn(said_ND, max_reference)
     place_NK = torch.searchsorted(torch.from_numpy(chosen_M).to(index_NK.device), index_NK)
     parts = [chosen_M[start : start + chunk] for start in range(0, len(chosen_M), chunk)]
     spectrum_M = torch.cat([torch.fft.rfft2(whiten(thumbnails_NHWC[part], strong)).conj() for part in parts])

@@ -180,7 +180,7 @@ class _Trainer:
         return f"epoch-{self.epoch:03d}-batch-{self.next_batch:06d}"
 
     def _run_epoch(self, bar: Bar) -> None:
-        started = time.monotonic()
+        began = started = time.monotonic()
         if self.next_batch == 0:
             self.losses.begin_epoch()
             self.bad.settle()
@@ -200,7 +200,7 @@ class _Trainer:
                 self._step(inputs, epoch, i, slices)
             read += taken
             self.next_batch = i + 1
-            spent = time.monotonic() - started
+            spent = time.monotonic() - began
             done = (self.epoch - 1 + self.next_batch / len(epoch.batches)) / self.config.epochs
             bar.at(
                 done,
@@ -213,8 +213,8 @@ class _Trainer:
                 self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
         self.losses.settle()
-        spent = time.monotonic() - started
-        self.seconds += spent
+        self.seconds += time.monotonic() - started
+        spent = time.monotonic() - began
         record = {"event": "epoch", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
         record |= {"loss": self.losses.means(), "pairs": pairs, "seconds": spent, "pairs_per_second": read / spent}
         self.log.add(record | memory.used(self.device))
