@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ MIB = 2**20
 class Server(ThreadingHTTPServer):
     """Serves a folder without ranges, as many do; counts what is asked for, and does as it is told.
 
-    broken: path -> how many more times it answers 500. cut: paths of which only half is sent.
+    broken: path -> how many more times it answers 500. cut: paths of which only half is sent. ranges: whether a part
+    of a file is sent where a part is asked for.
     """
 
     daemon_threads = True
@@ -45,6 +47,7 @@ class Server(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.broken: dict[str, int] = {}
         self.cut: set[str] = set()
+        self.ranges = False
         super().__init__(("127.0.0.1", 0), partial(_Answer, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -58,7 +61,18 @@ class _Answer(SimpleHTTPRequestHandler):
             self.server.broken[self.path] -= 1
             self.send_error(500)
             return
-        super().do_GET()
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if span is None or not self.server.ranges:
+            super().do_GET()
+            return
+        first, last = map(int, span.groups())
+        whole = Path(self.translate_path(self.path)).read_bytes()
+        part = whole[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(whole)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
 
     def copyfile(self, source: io.BufferedReader, outputfile: io.BufferedWriter) -> None:
         data = source.read()

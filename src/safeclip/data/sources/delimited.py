@@ -17,7 +17,7 @@ import numpy as np
 from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.labelled import UNREADABLE, Codes
 from safeclip.data.sources.paths import Ranges, open_binary
-from safeclip.errors import InputError
+from safeclip.errors import InputError, reason
 
 MAX_ROW = 64 * 2**20
 """Bytes of the longest row; a longer one is a file whose quotes do not match."""
@@ -68,8 +68,8 @@ class Delimited:
         path = self.file_of(row)
         try:
             record = self._ranges.read(path, int(self._offset_N[row]), int(self._size_N[row]))
-        except (OSError, InputError):
-            raise Unreadable(f"{path}: cannot be read") from None
+        except (OSError, InputError) as error:
+            raise Unreadable(f"{path}: cannot be read ({reason(error)})") from None
         found = split_row(record, self._delimiter, self._quoted)
         if len(found) != len(self._place):
             raise BadPair(f"row has {len(found)} cells, the header {len(self._place)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -100,12 +101,12 @@ class Stamp:
 
 
 def open_binary(path: str) -> IO[bytes]:
-    """The file to read from its start, local or at a URL. Raises InputError."""
+    """The file to read from its start, local or at a URL. Raises InputError, and at a URL so do its own methods."""
     if is_url(path):
         with _remote(path, "opened"):
             import fsspec
 
-            return fsspec.open(path, "rb").open()  # type: ignore[no-any-return]
+            return io.BufferedReader(_AtUrl(path, fsspec.open(path, "rb").open()))
     try:
         return open(path, "rb")
     except (OSError, ValueError) as error:
@@ -175,7 +176,8 @@ class Ranges:
         self._reset()
 
     def read(self, path: str, offset: int, size: int) -> bytes:
-        """`size` bytes, fewer where the file ends before. Raises OSError, and InputError where it cannot be opened."""
+        """`size` bytes, fewer where the file ends before. Raises OSError, and InputError where it cannot be opened or
+        its driver fails."""
         if self._pid != os.getpid():
             self._reset()
         with self._lock:
@@ -203,6 +205,39 @@ class Ranges:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+
+
+class _AtUrl(io.RawIOBase):
+    """A file that a driver of fsspec opened, whose errors are one line: few drivers read a line of limited size, and
+    each has errors of its own."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        self._path, self._file = path, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _remote(self._path, "read"):
+            data = self._file.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with _remote(self._path, "read"):
+            self._file.seek(offset, whence)
+            return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def _expand_url(path: str) -> list[str]:
