@@ -1,4 +1,4 @@
-"""Tables at a URL: read as if they lay here, and one line where they cannot be had."""
+"""Tables and single pictures at a URL: read as if they lay here, and one line where they cannot be had."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safeclip.data.pairs import Unreadable
+from safeclip.config import DataConfig
+from safeclip.data import read
+from safeclip.data.pairs import BadPair, Unreadable
+from safeclip.data.read import Reader
 from safeclip.data.sources import open_source
 from safeclip.data.sources.json_stream import items, load
 from safeclip.data.sources.paths import open_binary
@@ -96,3 +99,17 @@ def test_json_that_a_server_breaks_off_is_one_line(http: Server, tmp_path: Path)
     for reads in (load, lambda url: list(items(url))):
         with pytest.raises(InputError, match=r"^data [^\n]*500[^\n]*$"):
             reads(f"{http.url}/a.json")
+
+
+def test_one_picture_that_a_server_refuses_is_one_bad_pair(
+    http: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read.time, "sleep", lambda seconds: None)
+    pictures(tmp_path, [f"{i}.jpg" for i in range(ROWS)])
+    table = write(tmp_path / "p.csv", "\n".join(["image,caption", *(f"{i}.jpg,row {i}" for i in range(ROWS))]))
+    reader = Reader(open_source(str(table), image_root=http.url), DataConfig(spec=str(table)))
+    reader.check()
+    http.broken["/3.jpg"] = 1000
+    with pytest.raises(BadPair, match=r"^image '3\.jpg': cannot be read .*500"):
+        reader.read(3)
+    assert reader.read(4)[1] == ("row 4",)

@@ -11,7 +11,8 @@ import os
 import stat
 
 from safeclip.data.pairs import BadPair, Unreadable
-from safeclip.data.sources.paths import is_url
+from safeclip.data.sources.paths import is_url, open_binary
+from safeclip.errors import InputError, reason
 
 MAX_BYTES = 256 * 2**20
 """Larger image files are not read."""
@@ -47,8 +48,7 @@ class ImageFiles:
         except FileNotFoundError:
             raise Unreadable(f"image {_short(path)}: no such file in {root or '.'}") from None
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise Unreadable(f"image {_short(path)}: cannot be read ({reason})") from None
+            raise Unreadable(f"image {_short(path)}: cannot be read ({reason(error)})") from None
 
     def has(self, path: str, folder: str = "") -> bool:
         """Whether there is such a file inside the root."""
@@ -69,13 +69,11 @@ class ImageFiles:
     def _fetch(self, root: str, path: str) -> bytes:
         if path.startswith("/") or ".." in path.split("/"):
             raise BadPair(f"image {_short(path)}: leads outside {root}")
-        import fsspec
-
         try:
-            with fsspec.open(f"{root.rstrip('/')}/{path}", "rb") as handle:
-                data: bytes = handle.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise Unreadable(f"image {_short(path)}: cannot be read ({type(error).__name__})") from None
+            with open_binary(f"{root.rstrip('/')}/{path}") as handle:
+                data = handle.read(MAX_BYTES + 1)
+        except InputError as error:
+            raise Unreadable(f"image {_short(path)}: cannot be read ({reason(error)})") from None
         if len(data) > MAX_BYTES:
             raise BadPair(f"image {_short(path)}: more than {MAX_BYTES:,} bytes")
         return data
