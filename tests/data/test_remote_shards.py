@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import pickle
@@ -204,6 +205,27 @@ def test_a_half_sent_shard_is_never_taken_for_a_whole_one(http: Server, cache: P
     assert not list(cache.glob("*.part"))
     http.cut.clear()
     assert open_source(f"wds:{http.url}/{{000..001}}.tar").captions(25) == ("caption 25",)
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_that_names_it(
+    http: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = tmp_path / "file" / "safeclip" / "copies"
+    with pytest.raises(RunError, match=rf"no local copy can be kept in {folder} \([^\n]*\); set XDG_CACHE_HOME to .*"):
+        open_source(f"wds:{http.url}/000.tar")
+
+
+def test_a_copy_that_is_not_ours_to_touch_is_one_line_too(http: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(f"wds:{http.url}/000.tar")
+
+    def refuses(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(spool.os, "utime", refuses)
+    with pytest.raises(RunError, match=r"copies \(Operation not permitted\); set XDG_CACHE_HOME"):
+        source.fetch(np.array([0]))
 
 
 def test_a_url_that_is_not_there_is_one_line(http: Server) -> None:

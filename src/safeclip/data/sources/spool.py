@@ -53,9 +53,17 @@ class Spool:
 
     def fetch(self, url: str) -> None:
         """See that the copy is there, and count it as used. Raises Halted."""
+        try:
+            if not self._used(self._place(url)):
+                self._copy(url)
+        except OSError as error:
+            raise Halted(
+                f"data {url}: no local copy can be kept in {self.folder} ({reason(error)}); "
+                "set XDG_CACHE_HOME to a folder that can be written"
+            ) from None
+
+    def _copy(self, url: str) -> None:
         place = self._place(url)
-        if self._used(place):
-            return
         with self._alone(place):
             if self._used(place):
                 return
