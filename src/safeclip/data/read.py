@@ -46,6 +46,7 @@ class Reader:
         self.source, self.config, self.edit, self.short_side = source, config, edit, short_side
         self._planted = frozenset(edit.uids.tolist()) if edit is not None else frozenset()
         self._cache: _Cache | None = None
+        self._most = config.cache_mib * 2**20
         self._known: list[int] = []
         """uids that have been read, spread over the data."""
 
@@ -73,7 +74,8 @@ class Reader:
         return self._usable(self.source.captions(uid))
 
     def cache_all(self, progress: Callable[[int, int], None] | None = None) -> bool:
-        """Decode everything into memory if it fits in `cache_mib`, judged by a sample; True if it did.
+        """Decode everything into memory if it fits in `cache_mib`; True if it did. A sample says whether to try, and
+        what is held is dropped as soon as it is more than that.
 
         progress: called with (pairs done, pairs).
         """
@@ -84,6 +86,8 @@ class Reader:
                     cache.add(*self.read(uid))
                 except BadPair as bad:
                     cache.add_bad(str(bad))
+                if cache.bytes > self._most:
+                    return False
                 if progress is not None and uid % 500 == 0:
                     progress(uid, len(self))
             cache.close()
@@ -102,7 +106,7 @@ class Reader:
 
     def _fits(self) -> bool:
         sizes = [0 if isinstance(size, str) else size for size in self._sample().values()]
-        return float(np.mean(sizes)) * len(self) <= self.config.cache_mib * 2**20
+        return float(np.mean(sizes)) * len(self) <= self._most
 
     def _sample(self) -> dict[int, int | str]:
         """uid -> bytes of the decoded picture, or why the pair cannot be used; 32 pairs spread over the data."""
@@ -196,6 +200,7 @@ class _Cache:
     """Pictures end to end in one uint8 buffer, so that worker processes share it."""
 
     def __init__(self) -> None:
+        self.bytes = 0
         self.pictures: list[np.ndarray] = []
         self.shapes: list[tuple[int, int]] = []
         self.texts: list[tuple[str, ...]] = []
@@ -204,6 +209,7 @@ class _Cache:
         self.offsets = np.zeros(1, np.int64)
 
     def add(self, image: np.ndarray, captions: tuple[str, ...]) -> None:
+        self.bytes += image.nbytes
         self.pictures.append(image.reshape(-1))
         self.shapes.append(image.shape[:2])
         self.texts.append(captions)
