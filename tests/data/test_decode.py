@@ -197,9 +197,35 @@ def test_extreme_shapes_are_read_as_they_are(size: tuple[int, int], form: str) -
 @pytest.mark.parametrize(
     ("short", "expected"), [(None, 400), (400, 400), (201, 400), (200, 200), (64, 100), (50, 50), (1, 50)]
 )
-def test_a_jpeg_is_scaled_down_but_never_below_the_short_side(short: int | None, expected: int) -> None:
-    data = encoded(scene(640, 400), "JPEG")
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_picture_is_scaled_down_but_never_below_the_short_side(form: str, short: int | None, expected: int) -> None:
+    data = encoded(scene(640, 400), form)
     assert decode(data, max_pixels=LIMIT, short_side=short).shape == (expected, expected * 640 // 400, 3)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("size", [(64, 64), (250, 127), (127, 127)])
+def test_nothing_changes_below_twice_the_short_side(form: str, size: tuple[int, int]) -> None:
+    data = encoded(scene(*size), form, **({"lossless": True} if form == "WEBP" else {}))
+    assert np.array_equal(decode(data, max_pixels=LIMIT, short_side=64), scene(*size))
+
+
+@pytest.mark.parametrize("size", [(256, 512), (255, 517)])
+def test_what_is_scaled_down_is_averaged_as_a_jpeg_is(size: tuple[int, int]) -> None:
+    smooth = np.asarray(Image.fromarray(scene(8, 8)).resize(size, Image.Resampling.BICUBIC))
+    small = decode(encoded(smooth, "PNG"), max_pixels=LIMIT, short_side=100)
+    jpeg = decode(encoded(smooth, "JPEG", quality=98, subsampling=0), max_pixels=LIMIT, short_side=100)
+    assert small.shape == jpeg.shape
+    assert np.abs(small.astype(int) - jpeg).mean() < 2
+    if size[0] % 2 == 0:
+        blocks = smooth.reshape(size[1] // 2, 2, size[0] // 2, 2, 3).mean((1, 3))
+        assert np.abs(small - blocks).max() <= 0.5
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16"])
+def test_other_modes_are_scaled_down_too(mode: str) -> None:
+    flat = Image.new(mode, (40, 32))
+    assert decode(encoded(flat, "PNG"), max_pixels=LIMIT, short_side=8).shape == (8, 10, 3)
 
 
 def test_the_size_limit_holds_before_scaling() -> None:

@@ -29,7 +29,8 @@ def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None 
 
     data: a JPEG, PNG, WebP, GIF or BMP file, or a uint8 RGB array, which is checked and returned as it is.
     max_pixels: pictures whose header says more are refused undecoded.
-    short_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its short side keeps this many px; None never.
+    short_side: a picture comes at 1/2, 1/4 or 1/8 scale as long as its short side keeps this many px; None never. JPEGs
+    are decoded at that scale, the others averaged to it.
     A JPEG without faults is decoded by simplejpeg where that is installed (extra `fast`): the same pixels, sooner.
     Raises BadPair.
     """
@@ -81,12 +82,14 @@ def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray
             raise BadPair(f"image: {width} x {height} px is more than data.max_pixels = {max_pixels}")
         if min(width, height) < 1:
             raise BadPair(f"image: {width} x {height} px")
-        if short_side is not None and image.format == "JPEG":
+        jpeg = image.format == "JPEG"
+        if jpeg and short_side is not None:
             image.draft("RGB", (short_side, short_side))
-        pixels = _fast(data, image) if image.format == "JPEG" and image.mode in ("RGB", "L") else None
+        pixels = _fast(data, image) if jpeg and image.mode in ("RGB", "L") else None
         if pixels is None:
             image.load()
-            pixels = np.array(_rgb(image))
+            rgb = _rgb(image)
+            pixels = np.array(rgb if jpeg else rgb.reduce(_scale(min(width, height), short_side)))
         return _upright(pixels, image)
     except (BadPair, MemoryError):
         raise
@@ -100,6 +103,11 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         if data.startswith(signature):
             return reader(io.BytesIO(data))
     raise BadPair("image: not a JPEG, PNG, WebP, GIF or BMP file")
+
+
+def _scale(side: int, short_side: int | None) -> int:
+    """By how much a picture of this side is scaled down: as Pillow chooses it for a JPEG."""
+    return next((scale for scale in (8, 4, 2) if short_side is not None and side >= scale * short_side), 1)
 
 
 def _fast(data: bytes, image: Image.Image) -> np.ndarray | None:

@@ -39,7 +39,8 @@ class Reader:
     """Decoded pairs by uid.
 
     source: the data. edit: planted pairs, applied after decoding; None reads the data as it lies.
-    short_side: pictures may be decoded at a smaller scale as long as their short side keeps this many px.
+    short_side: pictures come at a smaller scale as long as their short side keeps this many px, so that what many of
+    them hold depends on what is wanted of them; None at their own.
     """
 
     def __init__(self, source: Source, config: DataConfig, edit: Edit | None = None, short_side: int | None = None):
