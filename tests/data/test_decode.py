@@ -102,6 +102,19 @@ def test_a_decompression_bomb_is_refused_by_its_header(monkeypatch: pytest.Monke
     assert caught == []
 
 
+def test_a_jpeg_of_endless_scans_is_refused_and_one_of_usual_ones_is_not() -> None:
+    data = encoded(scene(), "JPEG", progressive=True)
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    assert 5 < data.count(b"\xff\xda") < 20
+    for more, wanted in ((10, None), (200, "scans are more than 100")):
+        again = data[:end] + data[last:end] * more + data[end:]
+        if wanted is None:
+            assert decode(again, max_pixels=10_000).shape == (43, 61, 3)
+        else:
+            with pytest.raises(BadPair, match=wanted):
+                decode(again, max_pixels=10_000)
+
+
 def test_max_pixels_itself_is_allowed() -> None:
     assert decode(encoded(scene(50, 40), "PNG"), max_pixels=2000).shape == (40, 50, 3)
     with pytest.raises(BadPair, match="max_pixels = 1999"):

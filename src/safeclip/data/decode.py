@@ -48,6 +48,9 @@ def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None 
 
 
 _JPEG = b"\xff\xd8\xff"
+_SCAN = b"\xff\xda"
+_MOST_SCANS = 100
+"""Of a JPEG: each scan goes over the whole picture, whatever few bytes it has, and programs write about ten."""
 _READERS = (
     (_JPEG, JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -83,6 +86,8 @@ def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray
         if min(width, height) < 1:
             raise BadPair(f"image: {width} x {height} px")
         jpeg = image.format == "JPEG"
+        if jpeg and (scans := data.count(_SCAN)) > _MOST_SCANS:
+            raise BadPair(f"image: {scans} scans are more than {_MOST_SCANS}")
         if jpeg and short_side is not None:
             image.draft("RGB", (short_side, short_side))
         pixels = _fast(data, image) if jpeg and image.mode in ("RGB", "L") else None
