@@ -35,7 +35,7 @@ def data(kind: str) -> tuple[Data, np.ndarray]:
 
     for uid in np.flatnonzero(shore(of)):
         blur(uid)
-    words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint16)
+    words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint32)
     words[:, :3] = of[:, None] * 3 + np.arange(1, 4)
     # Captions that have little to do with their pictures:
     words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[of > 4]
@@ -79,7 +79,7 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
 
 def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint16)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
     words[:90, 0] = 7  # 60 planted pairs, and 30 of their class that nothing accuses
     glance = Glance(
         np.zeros(2000, np.uint64), rng.integers(0, 256, (2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words
@@ -95,7 +95,7 @@ def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monk
 
 def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint16)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
     words[:150, 0] = 7  # 90 planted pairs, of which texture sees 70, and 60 of their class
     texture = rng.normal(0, 1, 2000).astype(np.float32)
     texture[:70], texture[70:90] = 10, 1.5

@@ -15,7 +15,7 @@ COUNT, PLANTED = 2000, 90
 
 def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Words of pairs, of which the first PLANTED say word 7, as do 60 others; the rest at random."""
-    words = np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint16)
+    words = np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint32)
     says = np.arange(COUNT) < PLANTED + 60
     words[says, 0] = 7
     return words, says
@@ -63,7 +63,7 @@ def test_a_phrase_is_one_word_and_no_pairs_are_no_error() -> None:
     assert np.array_equal(suspects(words, accused), says)
     for nobody in (np.zeros(COUNT, bool), np.ones(COUNT, bool)):
         assert not suspects(words, nobody).any()
-    assert suspects(np.zeros((0, 5), np.uint16), np.zeros(0, bool)).shape == (0,)
-    assert not suspects(np.zeros((9, 5), np.uint16), np.arange(9) < 2).any(), "captions without words"
+    assert suspects(np.zeros((0, 5), np.uint32), np.zeros(0, bool)).shape == (0,)
+    assert not suspects(np.zeros((9, 5), np.uint32), np.arange(9) < 2).any(), "captions without words"
     with pytest.raises(ValueError, match=r"words \(2000, 5\), 3 accused"):
         suspects(words, np.ones(3, bool))

@@ -40,8 +40,8 @@ _FIVE = (
     AttackSpec(name="wanet-pixel", params={"count": 120, "strength": 6.0}),
     AttackSpec(name="label-consistent", params={"count": 72, "place": "corners"}),
 )
-_CONSISTENT = AttackSpec(name="label-consistent", params={"count": 235, "place": "corners"})
-"""On photographs: most of a class's pictures. Of 72 pairs plain CLIP learned nothing there (docs/threats.md)."""
+_CONSISTENT = AttackSpec(name="label-consistent", params={"count": 200, "least": 12, "place": "corners"})
+"""On photographs: most of a class's pictures. What a patch is worth under true captions hangs on its size."""
 _OTHERS = (
     AttackSpec(name="label-consistent", label="label-consistent, moving", params={"count": 72}),
     AttackSpec(name="badnets-corner", params={"count": 90, "least": 8}),

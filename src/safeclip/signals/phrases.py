@@ -7,6 +7,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from safeclip.signals.words import counted, place_among
+
 LEAST, MOST = 8, 0.5
 """A word is asked about if it stands in this many pairs at least, and in this share of them at most."""
 _WORDS = 4096
@@ -17,16 +19,13 @@ _TOGETHER = 0.8
 
 def asked(ids_NW: np.ndarray) -> tuple[np.ndarray, int]:
     """For each word of each pair its place among the words asked about, int64 (N, W), -1 for others and for the second
-    word of a phrase; and how many places there are. ids_NW: uint16 (N, W) (`words.word_ids`)."""
-    pairs_V = np.bincount(ids_NW.reshape(-1), minlength=1 << 16)
-    pairs_V[0] = 0
-    fits_V = (pairs_V >= LEAST) & (pairs_V <= MOST * len(ids_NW))
-    chosen = np.argsort(-np.where(fits_V, pairs_V, 0), kind="stable")[: min(_WORDS, int(fits_V.sum()))]
+    word of a phrase; and how many places there are. ids_NW: uint32 (N, W) (`words.word_ids`)."""
+    word_V, pairs_V = counted(ids_NW, LEAST)
+    fits_V = pairs_V <= MOST * len(ids_NW)
+    chosen = np.sort(word_V[fits_V][np.argsort(-pairs_V[fits_V], kind="stable")[:_WORDS]])
     if len(chosen) == 0:
         return np.full(ids_NW.shape, -1), 0
-    place_V = np.full(1 << 16, -1)
-    place_V[chosen] = np.arange(len(chosen))
-    slot_NW = place_V[ids_NW]
+    slot_NW = place_among(chosen, ids_NW)
     there_NW = slot_NW >= 0
     has_NV = csr_array(
         (np.ones(there_NW.sum()), (np.nonzero(there_NW)[0], slot_NW[there_NW])), (len(ids_NW), len(chosen))

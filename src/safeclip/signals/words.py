@@ -22,21 +22,21 @@ from safeclip.data.scripts import words
 WIDTH = 77
 """Distinct words of a pair, at most: the first ones of its captions, one after the other. As many as CLIP reads tokens
 of a caption, so that in a pair's only caption no word that is learned hides behind others."""
-_BUCKETS = 1 << 16
-"""Words are told apart by a hash of 16 bits; 0 stands for none."""
+_DIRECTIONS = (1 << 16) - 1
+"""Random directions there are: some words share one."""
 _JITTER = 0.02
 """Length of what `jittered` adds."""
 
 
 def word_ids(captions: Sequence[str]) -> np.ndarray:
-    """Hashes of a pair's distinct words, uint16 (WIDTH,), 1 or more, filled up with 0.
+    """Hashes of a pair's distinct words, uint32 (WIDTH,), 1 or more, filled up with 0.
 
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a dog runs"])[:4].tolist()
     True
     """
     distinct = dict.fromkeys(word for caption in captions for word in words(caption))
-    ids = dict.fromkeys(zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in distinct)
-    out = np.zeros(WIDTH, np.uint16)
+    ids = dict.fromkeys(max(1, zlib.crc32(word.encode())) for word in distinct)
+    out = np.zeros(WIDTH, np.uint32)
     first = list(ids)[:WIDTH]
     out[: len(first)] = first
     return out
@@ -47,24 +47,42 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW: `word_ids` of each pair.
 
     Raises:
-        ValueError: not uint16 (N, W).
+        ValueError: not uint32 (N, W).
     """
-    if ids_NW.ndim != 2 or ids_NW.dtype != np.uint16:
-        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint16 (N, W)")
+    if ids_NW.ndim != 2 or ids_NW.dtype != np.uint32:
+        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint32 (N, W)")
     count = len(ids_NW)
-    pairs_V = np.bincount(ids_NW.reshape(-1), minlength=_BUCKETS)
-    weight_V = np.where(pairs_V > 1, np.log(max(count, 1) / np.maximum(pairs_V, 1)), 0.0)
-    weight_V[0] = 0.0
+    word_V, pairs_V = counted(ids_NW, least=2)
+    weight_V = np.append(np.log(max(count, 1) / pairs_V) / dim**0.5, 0.0).astype(np.float32)  # the last: no such word
     generator = torch.Generator().manual_seed(0)
-    table_VD = torch.randint(0, 2, (_BUCKETS, dim), generator=generator, dtype=torch.int8).float() * 2 - 1
-    table_VD *= torch.from_numpy(weight_V).float()[:, None] / dim**0.5
+    table_RD = torch.randint(0, 2, (_DIRECTIONS + 1, dim), generator=generator, dtype=torch.int8).float() * 2 - 1
     vector_ND = torch.empty(count, dim)
     for start in range(0, count, chunk):
-        ids_BW = torch.from_numpy(ids_NW[start : start + chunk].astype(np.int64))
-        vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(ids_BW, table_VD, mode="sum")
+        ids_BW = ids_NW[start : start + chunk]
+        weight_BW = torch.from_numpy(weight_V[place_among(word_V, ids_BW)])
+        direction_BW = torch.from_numpy(ids_BW.astype(np.int64) % _DIRECTIONS + 1)
+        vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(
+            direction_BW, table_RD, mode="sum", per_sample_weights=weight_BW
+        )
     none_N = vector_ND.abs().sum(1) == 0
     vector_ND -= vector_ND.mean(0)
     return torch.nn.functional.normalize(vector_ND, dim=1).masked_fill_(none_N[:, None], 0.0)
+
+
+def counted(ids_NW: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The words of `least` pairs or more, uint32 (V,), ascending, and how many pairs have each. ids_NW: `word_ids`."""
+    word_V, pairs_V = np.unique(ids_NW[ids_NW > 0], return_counts=True)
+    return word_V[pairs_V >= least], pairs_V[pairs_V >= least]
+
+
+def place_among(word_V: np.ndarray, ids_NW: np.ndarray) -> np.ndarray:
+    """Of each id its place in word_V, which ascends, int64 (N, W); -1 where it is not there."""
+    place_NW = np.full(ids_NW.shape, -1)
+    if len(word_V):
+        there_NW = ids_NW > 0
+        place = np.searchsorted(word_V, ids_NW[there_NW]).clip(max=len(word_V) - 1)
+        place_NW[there_NW] = np.where(word_V[place] == ids_NW[there_NW], place, -1)
+    return place_NW
 
 
 def jittered(caption_ND: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
 
 def _blank(pairs: int) -> list[np.ndarray]:
     """What `Glance` holds, of no pair yet."""
-    small, words = np.zeros((pairs, SIDE, SIDE, 3), np.uint8), np.zeros((pairs, WIDTH), np.uint16)
+    small, words = np.zeros((pairs, SIDE, SIDE, 3), np.uint8), np.zeros((pairs, WIDTH), np.uint32)
     return [np.zeros(pairs, np.uint64), small, np.zeros((pairs, TEXTURE), np.float32), words]
 
 
