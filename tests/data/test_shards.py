@@ -11,6 +11,8 @@ import tracemalloc
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from safeclip.data.pairs import BadPair, Source
@@ -36,6 +38,13 @@ def test_shards_of_a_folder_glob_or_braces_are_one_set_in_order(tmp_path, spec):
     assert [source[i].captions for i in range(len(source))] == [(f"caption {n}",) for n in EXPECTED]
     assert [source[i].image for i in range(len(source))] == [jpeg(n) for n in EXPECTED]
     assert source.captions(3) == ("caption 11",)
+
+
+def test_tables_and_counts_that_img2dataset_lays_beside_its_shards_are_not_the_data(tmp_path):
+    for number in range(3):
+        pq.write_table(pa.table({"url": ["http://x/1.jpg"], "status": ["success"]}), tmp_path / f"{number:05d}.parquet")
+        write(tmp_path / f"{number:05d}_stats.json", "{}")
+    assert len(open_source(shards(tmp_path))) == len(EXPECTED)
 
 
 def test_index_is_kept_beside_the_shard_without_pickle_and_used_again(tmp_path, monkeypatch):

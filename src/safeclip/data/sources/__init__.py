@@ -40,7 +40,8 @@ _OPENERS = {
     "hf": ("hub", "open_hub"),
 }
 FORMATS = (*_OPENERS, "emoji")
-_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".tar": "wds"}
+# shards first: in a folder of them, img2dataset lays tables of what it did
+_ENDINGS = {".tar": "wds", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def open_pairs(data: DataConfig, split: str | None = None) -> Source:
