@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeclip.config import DataConfig
 from safeclip.data.pairs import BadPair, Source
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_pairs, open_source
 from safeclip.data.sources.delimited import Delimited
 from safeclip.data.sources.row_groups import RowGroups
 from safeclip.data.sources.tabular import TabularSource
@@ -94,6 +95,22 @@ def test_quoted_line_ends_quotes_and_delimiters_read_as_the_csv_module_reads_the
     expected = list(csv.reader(io.StringIO(out.getvalue(), newline=""), delimiter=delimiter))[1:]
     read = Delimited([str(path)], delimiter.encode())
     assert [read.cells(i, ("one", "two")) for i in range(len(read))] == expected
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_closing_quote_may_end_the_file(tmp_path, ending):
+    source = open_source(str(write(tmp_path / "p.tsv", f'image\tcaption\na.jpg\t"a ""cat"""{ending}')))
+    assert source.captions(0) == ('a "cat"',)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "cc3m"])
+def test_a_table_without_quotes_keeps_those_of_its_captions(tmp_path, kind):
+    captions = ['"Unbalanced cat', "a dog", '"Tom" and me']
+    between = "," if kind == "csv" else "\t"
+    rows = ["title,filepath", *(f"{caption},a.jpg" for caption in captions)]
+    write(tmp_path / "p", "\n".join(rows).replace(",", between) + "\n")
+    source = open_pairs(DataConfig(spec=f"{kind}:{tmp_path}/p", quoted=False))
+    assert [source.captions(i) for i in range(len(source))] == [(caption,) for caption in captions]
 
 
 def test_ten_megabyte_captions_are_read_and_the_csv_modules_limit_stays(tmp_path):

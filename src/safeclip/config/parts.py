@@ -25,6 +25,8 @@ class DataConfig:
     """Column of captions, text or a list of text; None finds it among the usual names."""
     class_column: str = "class"
     """Column that names a pair's class, where there is one."""
+    quoted: bool = True
+    """Whether cells of CSV and TSV may stand in double quotes; false where every quote is the caption's own."""
     class_names: tuple[str, ...] = ()
     """Classes of data without that column, for attacks and evaluation: those that most of a pair's captions name."""
     image_root: str | None = None

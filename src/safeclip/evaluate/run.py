@@ -132,6 +132,6 @@ def open_clip_model(name: str, weights: str | None) -> Clip:
 
 _UNSET: dict[str, Any] = {
     name: getattr(DataConfig(), name)
-    for name in ("image_column", "caption_column", "class_column", "class_names", "image_root")
+    for name in ("image_column", "caption_column", "class_column", "class_names", "quoted", "image_root")
 }
 """How other data than the run's is read, unless it is said: by the usual names."""

@@ -84,8 +84,9 @@ def _evaluated(run: Run) -> Source | None:
     spec, split = evaluated.get("spec", data.get("spec")), evaluated.get("split", data.get("eval_split"))
     if not isinstance(spec, str) or not isinstance(split, str) or "://" in spec:  # a page is written without network
         return None
-    columns = {name: data.get(name) for name in ("image_column", "caption_column", "image_root")}
+    columns: dict[str, Any] = {name: data.get(name) for name in ("image_column", "caption_column", "image_root")}
+    columns |= {"class_column": data.get("class_column") or "class", "quoted": data.get("quoted") is not False}
     try:
-        return open_source(spec, split=split, **columns, class_column=data.get("class_column") or "class")
+        return open_source(spec, split=split, **columns)
     except (InputError, OSError):
         return None

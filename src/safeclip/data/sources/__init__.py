@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from typing import Any
 
 from safeclip.config import DataConfig
 from safeclip.data.named_classes import NamedClasses
@@ -52,6 +53,7 @@ def open_pairs(data: DataConfig, split: str | None = None) -> Source:
         image_column=data.image_column,
         caption_column=data.caption_column,
         class_column=data.class_column,
+        quoted=data.quoted,
         image_root=data.image_root,
         spool_gib=data.spool_gib,
     )
@@ -73,6 +75,7 @@ def open_source(
     image_column: str | None = None,
     caption_column: str | None = None,
     class_column: str = "class",
+    quoted: bool = True,
     image_root: str | None = None,
     spool_gib: float | None = None,
 ) -> Source:
@@ -80,9 +83,10 @@ def open_source(
 
     split: rows to take where the data has splits; `all` takes every one. Data without splits is taken whole, whatever
     the split. image_column, caption_column: columns of a table, where the usual names do not fit; caption_column is
-    also a key of a shard's JSON. class_column: column that names a pair's class. image_root: folder that pictures
-    named by path are read from, and never from outside it; None is the folder of the file that names them.
-    spool_gib: disk for local copies of tar shards that lie at a URL. Raises InputError.
+    also a key of a shard's JSON. class_column: column that names a pair's class. quoted: whether cells of CSV and TSV
+    may stand in double quotes. image_root: folder that pictures named by path are read from, and never from outside
+    it; None is the folder of the file that names them. spool_gib: disk for local copies of tar shards that lie at a
+    URL. Raises InputError.
     """
     kind, path = _told(spec)
     if kind == "emoji":
@@ -98,6 +102,9 @@ def open_source(
         raise InputError(f"data.image_root = {image_root!r}: no such folder; check the path")
     module, function = _OPENERS[kind]
     opener = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    own: dict[str, Any] = {"quoted": quoted} if kind in ("csv", "tsv", "cc3m") else {}
+    if kind == "wds" and spool_gib is not None:
+        own["spool_gib"] = spool_gib
     source: Source = opener(
         spec,
         path,
@@ -106,7 +113,7 @@ def open_source(
         caption_column=caption_column,
         class_column=class_column,
         image_root=image_root,
-        **({"spool_gib": spool_gib} if kind == "wds" and spool_gib is not None else {}),
+        **own,
     )
     return source
 

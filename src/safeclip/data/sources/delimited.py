@@ -21,6 +21,7 @@ from safeclip.errors import InputError, reason
 
 MAX_ROW = 64 * 2**20
 """Bytes of the longest row; a longer one is a file whose quotes do not match."""
+_MEND = "double the quotes inside cells, or set data.quoted = false for a table written without quotes"
 
 
 class Delimited:
@@ -125,7 +126,9 @@ class Delimited:
 
 
 def split_row(record: bytes, delimiter: bytes, quoted: bool) -> list[bytes]:
-    """The cells of one row. A quote opens a cell only at its start and is doubled inside it, as in RFC 4180."""
+    """The cells of one row. A quote opens a cell only at its start and is doubled inside it, as in RFC 4180; nothing
+    follows the one that closes it, as `_rows` has seen to.
+    """
     record = record.removesuffix(b"\n").removesuffix(b"\r")
     if not quoted or b'"' not in record:
         return record.split(delimiter)
@@ -134,8 +137,7 @@ def split_row(record: bytes, delimiter: bytes, quoted: bool) -> list[bytes]:
         if record[at : at + 1] == b'"':
             close = _closing(record, at + 1)
             end = record.find(delimiter, close + 1)
-            tail = record[close + 1 : end if end >= 0 else len(record)]
-            cells.append(record[at + 1 : close].replace(b'""', b'"') + tail)
+            cells.append(record[at + 1 : close].replace(b'""', b'"'))
         else:
             end = record.find(delimiter, at)
             cells.append(record[at : end if end >= 0 else len(record)])
@@ -145,7 +147,7 @@ def split_row(record: bytes, delimiter: bytes, quoted: bool) -> list[bytes]:
 
 
 def _rows(handle: IO[bytes], path: str, delimiter: bytes, quoted: bool) -> Iterator[tuple[int, bytes]]:
-    """(offset, bytes) of each row, the header included."""
+    """(offset, bytes) of each row, the header included. Raises InputError where quotes do not match."""
     parts: list[bytes] = []
     start = end = row = 0
     inside = False
@@ -153,18 +155,23 @@ def _rows(handle: IO[bytes], path: str, delimiter: bytes, quoted: bool) -> Itera
         parts.append(line)
         end += len(line)
         if end - start > MAX_ROW:
-            raise InputError(f"data {path}: row {row} is longer than {MAX_ROW:,} bytes; check its quotes")
+            raise InputError(f"data {path}: row {row} is longer than {MAX_ROW:,} bytes; {_MEND}")
         if quoted and (inside or b'"' in line):
-            inside = _ends_inside(line, inside, delimiter)
+            try:
+                inside = _ends_inside(line, inside, delimiter)
+            except ValueError as error:
+                raise InputError(f"data {path}: row {row}: {error}; {_MEND}") from None
         if not inside:
             yield start, parts[0] if len(parts) == 1 else b"".join(parts)
             parts, start, row = [], end, row + 1
     if inside:
-        raise InputError(f"data {path}: the quote opened in row {row} is never closed; double the quotes inside cells")
+        raise InputError(f"data {path}: the quote opened in row {row} is never closed; {_MEND}")
 
 
 def _ends_inside(line: bytes, inside: bool, delimiter: bytes) -> bool:
-    """Whether a quoted cell goes on after this line. inside: whether one went on before it."""
+    """Whether a quoted cell goes on after this line. inside: whether one went on before it. Raises ValueError where
+    anything but a delimiter or the line's end follows the quote that closes one.
+    """
     at = 0
     if line.startswith(b"\xef\xbb\xbf"):
         at = 3
@@ -174,6 +181,8 @@ def _ends_inside(line: bytes, inside: bool, delimiter: bytes) -> bool:
             if at == len(line):
                 return True
             inside = False
+            if line[at + 1 : at + 2] != delimiter and line[at + 1 :].strip(b"\r\n"):
+                raise ValueError("text follows a closing quote")
         at = line.find(delimiter, at)
         if at < 0:
             return False

@@ -81,12 +81,12 @@ class TabularSource(Labelled):
         return uid if self._rows_N is None else int(self._rows_N[uid])
 
 
-def open_csv(name: str, path: str, *, class_column: str = "class", **settings: Any) -> TabularSource:
-    return _open_delimited("csv", b",", name, path, class_column, settings)
+def open_csv(name: str, path: str, **settings: Any) -> TabularSource:
+    return _open_delimited("csv", b",", name, path, **settings)
 
 
-def open_tsv(name: str, path: str, *, class_column: str = "class", **settings: Any) -> TabularSource:
-    return _open_delimited("tsv", b"\t", name, path, class_column, settings)
+def open_tsv(name: str, path: str, **settings: Any) -> TabularSource:
+    return _open_delimited("tsv", b"\t", name, path, **settings)
 
 
 def open_parquet(name: str, path: str, **settings: Any) -> TabularSource:
@@ -94,13 +94,20 @@ def open_parquet(name: str, path: str, **settings: Any) -> TabularSource:
 
 
 def _open_delimited(
-    kind: str, delimiter: bytes, name: str, path: str, class_column: str, settings: dict[str, Any]
+    kind: str,
+    delimiter: bytes,
+    name: str,
+    path: str,
+    *,
+    class_column: str = "class",
+    quoted: bool = True,
+    **settings: Any,
 ) -> TabularSource:
     files = expand(path, (f".{kind}",))
     packed = next((f for f in files if f.endswith((".gz", ".bz2", ".xz", ".zst", ".zip"))), None)
     if packed is not None:
         raise InputError(f"data {packed}: is compressed, so its rows cannot be read by number; unpack it first")
-    table = Delimited(files, delimiter, coded=(find.SPLIT_COLUMN, class_column))
+    table = Delimited(files, delimiter, quoted=quoted, coded=(find.SPLIT_COLUMN, class_column))
     return TabularSource(name, kind, table, class_column=class_column, **settings)
 
 
