@@ -69,8 +69,9 @@ def test_saved_set_of_splits_is_read_undecoded(tmp_path, rows):
         open_source(f"hf:{tmp_path}/set", split="val")
 
 
-def test_saved_set_without_splits_honours_a_split_column(tmp_path, rows):
-    rows(0, 3, [0, 1, 1]).add_column("split", ["train", "val", "train"]).save_to_disk(str(tmp_path / "set"))
+@pytest.mark.parametrize("column", ["split", "Split"])
+def test_saved_set_without_splits_honours_a_split_column(tmp_path, rows, column):
+    rows(0, 3, [0, 1, 1]).add_column(column, ["train", "val", "train"]).save_to_disk(str(tmp_path / "set"))
     source = open_source(str(tmp_path / "set"))
     assert [source[i].captions[0] for i in range(len(source))] == ["caption 0", "caption 2"]
     assert source.label(1) == 0

@@ -64,6 +64,23 @@ def test_split_column_is_honoured_and_classes_agree_between_splits(tmp_path):
         open_source(f"{tmp_path}/p.csv", split="test")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("head", ["Split,Class", "SPLIT, class ", "Class,Split,split,class"])
+def test_split_and_class_columns_are_found_in_any_case_and_as_written_first(tmp_path, kind, head):
+    names = head.split(",")
+    values = {name: ["none", "none"] for name in names}
+    values |= {names[0]: ["train", "test"], names[1]: ["cat", "dog"]} if len(names) == 2 else {}
+    values |= {"split": ["train", "test"], "class": ["cat", "dog"]} if len(names) > 2 else {}
+    columns = {"image": ["a.jpg", "b.jpg"], "caption": ["a cat", "a dog"], **values}
+    if kind == "csv":
+        write(tmp_path / "p.csv", "\n".join(map(",".join, [columns, *zip(*columns.values(), strict=True)])) + "\n")
+    else:
+        pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    source = open_source(f"{tmp_path}/p.{kind}", split="test")
+    assert (len(source), source.captions(0)) == (1, ("a dog",))
+    assert (source.class_names, source.label(0)) == (("cat", "dog"), 1)
+
+
 def test_table_without_split_column_is_taken_whole(tmp_path):
     write(tmp_path / "p.tsv", "path\tcaption\na.jpg\tone\nb.jpg\ttwo\n")
     assert len(open_source(f"{tmp_path}/p.tsv", split="val")) == 2

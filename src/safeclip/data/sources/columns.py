@@ -36,7 +36,7 @@ CAPTION_NAMES = (
     *("captions", "caption", "sentences", "sentence", "texts", "text", "txt", "title", "description"),
     *("alt_text", "alttext", "alt"),
 )
-SPLIT_COLUMN = "split"
+SPLIT_COLUMN, CLASS_COLUMN = "split", "class"
 
 
 def image_column(columns: Mapping[str, str], asked: str | None, where: str) -> str:
@@ -78,12 +78,16 @@ def caption_columns(columns: Mapping[str, str], asked: str | None, where: str) -
 
 
 def class_column(columns: Mapping[str, str], asked: str, where: str) -> str | None:
-    """`asked` where it is there; None where it is missing and was only the default. Raises InputError."""
-    if asked in columns:
-        return asked
-    if asked != "class":
-        _there(columns, "data.class_column", asked, where)
-    return None
+    """`asked` where it is there; the default in any case, and None where that is missing. Raises InputError."""
+    if asked == CLASS_COLUMN:
+        return next(iter(_usual(columns, (CLASS_COLUMN,))), None)
+    _there(columns, "data.class_column", asked, where)
+    return asked
+
+
+def split_column(columns: Mapping[str, str]) -> str | None:
+    """`split`, in any case; None where it is missing."""
+    return next(iter(_usual(columns, (SPLIT_COLUMN,))), None)
 
 
 def captions_of(cells: list[Any]) -> tuple[str, ...]:
@@ -128,7 +132,8 @@ def _raw(value: Any) -> Any:
 
 
 def _usual(columns: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
-    lower = {c.lower().strip(): c for c in reversed(list(columns))}
+    """Those of `names` that are there: written so, or else in any case."""
+    lower = {c.lower().strip(): c for c in reversed(list(columns))} | {c: c for c in columns}
     return [lower[name] for name in names if name in lower]
 
 

@@ -28,7 +28,7 @@ class Delimited:
     """Rows of one or more files with the same header.
 
     delimiter: b"," or b"\\t". quoted: whether cells may stand in double quotes. header: names of the columns of files
-    without one. coded: columns whose values are needed for every row (split, class), where they exist.
+    without one. coded: columns whose values are needed for every row (split, class), in any case, where they exist.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class Delimited:
         self.files, self._delimiter, self._quoted = list(files), delimiter, quoted
         self._names = header
         self._offsets, self._sizes = array("q"), array("i")
-        self._codes = {name: Codes() for name in coded}
+        self._coded = {name.lower() for name in coded}
+        self._codes: dict[str, Codes] = {}
         self._first_rows = [0]
         for path in self.files:
             with open_binary(path) as handle:
@@ -115,8 +116,9 @@ class Delimited:
                 f"data {path}: has columns {', '.join(names)}, {self.files[0]} has {', '.join(self._names)}"
             )
         self._names = names
-        self._codes = {name: codes for name, codes in self._codes.items() if name in names}
-        return {name: names.index(name) for name in self._codes}
+        places = {name: place for place, name in enumerate(names) if name.lower() in self._coded}
+        self._codes = {name: self._codes.get(name, Codes()) for name in places}
+        return places
 
     def _code(self, record: bytes, places: dict[str, int]) -> None:
         cells = split_row(record, self._delimiter, self._quoted)

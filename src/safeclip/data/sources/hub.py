@@ -75,7 +75,8 @@ def open_hub(
     parts = _splits(datasets, name, path, folder)
     root = image_root or (folder if os.path.isdir(folder) else str(datasets.config.HF_CACHE_HOME))
     first = next(iter(parts.values()))
-    named = find.class_column(dict.fromkeys(first.features, "text"), class_column, name)
+    columns = kinds(first.features)
+    named, column = find.class_column(columns, class_column, name), find.split_column(columns)
     codes = None if named is None else _codes(parts, named)
     if "" not in parts:  # splits of their own
         if split != "all" and split not in parts:
@@ -87,8 +88,8 @@ def open_hub(
             begin += len(parts[part])
         rows = datasets.concatenate_datasets(list(parts.values())) if split == "all" else parts[split]
         chosen = np.arange(len(rows)) + (0 if split == "all" else begin)
-    elif find.SPLIT_COLUMN in first.features and split != "all":
-        chosen = _codes(parts, find.SPLIT_COLUMN).rows(split, name)
+    elif column is not None and split != "all":
+        chosen = _codes(parts, column).rows(split, name)
         rows = first.select(chosen)
     else:
         rows, chosen = first, np.arange(len(first))

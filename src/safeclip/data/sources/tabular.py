@@ -115,8 +115,9 @@ def _rows_of(table: Table, split: str, where: str) -> np.ndarray | None:
     """Rows of the split: by its column, or by the names of files like train-00000-of-00005.parquet; all rows where
     there is neither.
     """
-    if find.SPLIT_COLUMN in table.columns:
-        return table.codes(find.SPLIT_COLUMN).rows(split, where)
+    column = find.split_column(table.columns)
+    if column is not None:
+        return table.codes(column).rows(split, where)
     named = [re.match(r"(\w+?)-\d{5}-of-\d{5}\b", os.path.basename(path)) for path in table.files]
     codes = Codes()
     for match, rows in zip(named, table.rows_per_file(), strict=True):
