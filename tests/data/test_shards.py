@@ -176,6 +176,15 @@ def test_cls_members_are_classes(tmp_path):
         assert [source.label(i) for i in range(4)] == [1, 0, 1, -1]
 
 
+def test_nul_in_a_class_leaves_the_classes_of_the_kept_index_in_their_places(tmp_path):
+    classes = [b"dog\0", b"\0unreadable", b"a\0cat"]
+    parts = [((f"{i}.jpg", jpeg(i)), (f"{i}.txt", b"t"), (f"{i}.cls", said)) for i, said in enumerate(classes)]
+    path = write_tar(tmp_path / "s.tar", [member for part in parts for member in part])
+    for _ in range(2):  # scanned, then from the kept index
+        source = open_source(str(path))
+        assert [source.class_names[source.label(i)] for i in range(3)] == ["dog", "unreadable", "acat"]
+
+
 def test_folder_of_split_folders_gives_the_splits_shards(tmp_path):
     img2dataset_shard(tmp_path / "train" / "0.tar", 0, 3)
     img2dataset_shard(tmp_path / "val" / "0.tar", 0, 1)

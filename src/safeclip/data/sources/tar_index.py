@@ -32,7 +32,7 @@ NONE, TWICE = -1, -2
 """Offsets of a member that is not there, and of one that is there more than once."""
 
 _PART = {"txt": TEXT, "json": JSON} | dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "bmp"), IMAGE)
-_VERSION = 1
+_VERSION = 2
 _CLASS_BYTES = 256
 _INDEX_BYTES = 1 << 28
 """Most that is read of an index at a URL."""
@@ -107,7 +107,8 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
                 if ending == "cls":
                     here = handle.tell()
                     handle.seek(member.offset_data)
-                    classes[place] = handle.read(min(member.size, _CLASS_BYTES)).decode("utf-8", "replace").strip()
+                    said = handle.read(min(member.size, _CLASS_BYTES)).decode("utf-8", "replace")
+                    classes[place] = said.replace("\0", "").strip()  # NUL parts the names in the kept index
                     handle.seek(here)
                     continue
                 part = _PART[ending]
