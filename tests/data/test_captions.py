@@ -13,7 +13,7 @@ from safeclip.data.sources import json_stream, open_source
 from safeclip.data.sources.cc3m import DownloadedSource
 from safeclip.errors import InputError
 
-from .made import jpeg, pictures, write, write_json
+from .made import jpeg, pictures, write, write_json, write_tar
 
 
 def coco(folder, images="train2017"):
@@ -190,6 +190,16 @@ def test_class_folders_are_classes_and_captions(tmp_path):
         ("a photo of a cat", 0), ("a photo of a golf ball", 1), ("a photo of a golf ball", 1),
     ]  # fmt: skip
     assert source[0].image == jpeg(2)
+
+
+def test_jpegs_by_their_rarer_endings_are_pictures(tmp_path):
+    pictures(tmp_path / "classes", ["cat/0.jfif", "cat/1.JPE"])
+    assert len(open_source(f"folder:{tmp_path}/classes")) == 2
+    write(tmp_path / "p.tsv", "a cat\thttp://x/0\na dog\thttp://x/1\n")
+    pictures(tmp_path / "images", ["0.jfif", "1.jpe"])
+    assert [open_source(f"cc3m:{tmp_path}/p.tsv")[i].image for i in range(2)] == [jpeg(0), jpeg(1)]
+    members = [(f"{i}.{ending}", jpeg(i) if ending != "txt" else b"t") for i in range(2) for ending in ("jfif", "txt")]
+    assert open_source(str(write_tar(tmp_path / "s.tar", members)))[1].image == jpeg(1)
 
 
 def test_class_folders_below_split_folders(tmp_path):

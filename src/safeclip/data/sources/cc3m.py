@@ -23,7 +23,7 @@ from safeclip.data.sources.paths import is_url, only_file, open_binary
 from safeclip.data.sources.tabular import TabularSource, open_tsv
 from safeclip.errors import InputError
 
-_NUMBERED = re.compile(r"0*(\d{1,12})(?:_\d+)?(?:\.(?:jpe?g|png|webp|gif|bmp))?", re.IGNORECASE)
+_NUMBERED = re.compile(r"0*(\d{1,12})(?:_\d+)?(?:\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp))?", re.IGNORECASE)
 
 
 def open_cc3m(

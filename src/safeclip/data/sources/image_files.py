@@ -17,7 +17,7 @@ from safeclip.errors import InputError, reason
 MAX_BYTES = 256 * 2**20
 """Larger image files are not read."""
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 
 
 class ImageFiles:

@@ -23,6 +23,7 @@ from typing import IO
 
 import numpy as np
 
+from safeclip.data.sources.image_files import ENDINGS
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import Stamp, is_url, open_binary, read_url, stamp
 from safeclip.errors import InputError, reason
@@ -31,7 +32,7 @@ IMAGE, TEXT, JSON = 0, 1, 2
 NONE, TWICE = -1, -2
 """Offsets of a member that is not there, and of one that is there more than once."""
 
-_PART = {"txt": TEXT, "json": JSON} | dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "bmp"), IMAGE)
+_PART = {"txt": TEXT, "json": JSON} | {ending.removeprefix("."): IMAGE for ending in ENDINGS}
 _VERSION = 2
 _CLASS_BYTES = 256
 _INDEX_BYTES = 1 << 28
