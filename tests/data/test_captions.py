@@ -92,7 +92,7 @@ def test_broken_coco_files_are_one_line(tmp_path, about, says):
     assert "\n" not in str(caught.value)
 
 
-def region(picture: int, phrase: str) -> dict:
+def region(picture: int, phrase: object) -> dict:
     return {"region_id": 1, "image_id": picture, "x": 0, "y": 0, "width": 4, "height": 4, "phrase": phrase}
 
 
@@ -142,6 +142,35 @@ def test_visual_genome_is_parsed_in_pieces(tmp_path, monkeypatch):
 def test_broken_visual_genome_files_are_one_line(tmp_path, text):
     with pytest.raises(InputError, match=r"region_descriptions\.json"):
         open_source(str(write(tmp_path / "region_descriptions.json", text)))
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "99999999999999999999", "1e300"])
+def test_visual_genome_numbers_beyond_64_bits_are_told_with_their_entry(tmp_path, number):
+    path = tmp_path / "region_descriptions.json"
+    for first in ("", '"id": 1, "regions": []}, {'):
+        write(path, f'[{{{first}"id": {number}, "regions": [{{"phrase": "x"}}]}}]')
+        with pytest.raises(InputError, match=rf"entry {1 if first else 0} has an `id` beyond 64 bits"):
+            open_source(str(path))
+
+
+def test_captions_and_phrases_that_are_no_text_are_none(tmp_path):
+    pictures(tmp_path, ["1.jpg", "2.jpg"])
+    said = [(1, None), (1, "a cat"), (2, None), (2, 7)]
+    images = [{"id": n, "file_name": f"{n}.jpg"} for n in (1, 2)]
+    about = {"images": images, "annotations": [{"image_id": n, "caption": text} for n, text in said]}
+    write_json(tmp_path / "captions_x.json", about)
+    texts = {n: [text for of, text in said if of == n] for n in (1, 2)}
+    write_json(
+        tmp_path / "region_descriptions.json",
+        [{"id": n, "regions": [region(n, text) for text in texts[n]]} for n in texts],
+    )
+    sentences = [{"filename": f"{n}.jpg", "split": "train", "sentences": [{"raw": t} for t in texts[n]]} for n in texts]
+    write_json(tmp_path / "dataset_x.json", {"images": sentences})
+    for name in ("captions_x.json", "region_descriptions.json", "dataset_x.json"):
+        source = open_source(f"{tmp_path}/{name}")
+        assert source.captions(0) == ("a cat",), name
+        with pytest.raises(BadPair, match="no caption"):
+            source.captions(1)
 
 
 def test_cc3m_with_open_clips_header_is_a_table(tmp_path):

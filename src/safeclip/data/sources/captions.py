@@ -91,13 +91,16 @@ def open_visual_genome(
         for entry in json_stream.items(file):
             try:
                 regions = entry["regions"]
-                number = int(entry["id"] if "id" in entry else regions[0]["image_id"])
-                phrases = [str(region["phrase"]).strip() for region in regions]
+                number = int(np.int64(int(entry["id"] if "id" in entry else regions[0]["image_id"])))
+                said = [region["phrase"] for region in regions]
+            except OverflowError:
+                raise InputError(f"data {file}: entry {len(ids)} has an `id` beyond 64 bits; give another") from None
             except (KeyError, TypeError, ValueError, IndexError, AttributeError):
                 raise InputError(
                     f"data {file}: entry {len(ids)} lacks `id`, `regions` or a `phrase`; is it region_descriptions?"
                 ) from None
             ids.append(number)
+            phrases = [text.strip() for text in said if isinstance(text, str)]
             yield [_phrases(seed, number, [p for p in phrases if p])]
 
     texts = Texts(captions())
@@ -125,7 +128,8 @@ def _coco(about: dict[str, Any], file: str) -> tuple[list[str], list[list[str]]]
             raise InputError(
                 f"data {file}: annotations without `caption`; give the captions file, not instances or keypoints"
             )
-        captions[place[entry["image_id"]]].append(str(entry["caption"]))
+        if isinstance(entry["caption"], str):
+            captions[place[entry["image_id"]]].append(entry["caption"])
     return names, captions
 
 
@@ -137,7 +141,8 @@ def _karpathy(about: dict[str, Any], split: str, file: str) -> tuple[list[str], 
     rows = range(len(about["images"])) if split == "all" else codes.rows(split, file).tolist()
     chosen = [about["images"][row] for row in rows]
     names = [os.path.join(image.get("filepath", ""), str(image["filename"])) for image in chosen]
-    return names, [[str(sentence["raw"]) for sentence in image["sentences"]] for image in chosen]
+    said = [[sentence["raw"] for sentence in image["sentences"]] for image in chosen]
+    return names, [[text for text in texts if isinstance(text, str)] for texts in said]
 
 
 def _picture_folder(file: str, part: str, names: list[str]) -> str:
