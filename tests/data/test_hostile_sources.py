@@ -137,6 +137,13 @@ def test_broken_tables_are_one_line(tmp_path, name, content, says):
     assert name in str(caught.value)
 
 
+def test_a_parquet_column_that_occurs_twice_is_told(tmp_path):
+    values = [pa.array(["a.jpg"]), pa.array(["x"]), pa.array(["y"])]
+    pq.write_table(pa.Table.from_arrays(values, ["image", "caption", "caption"]), tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"p\.parquet: column 'caption' occurs twice; rename one"):
+        open_source(str(tmp_path / "p.parquet"))
+
+
 def test_truncated_row_group_is_a_bad_pair_and_a_truncated_file_an_error(tmp_path):
     path = tmp_path / "p.parquet"
     pq.write_table(

@@ -165,6 +165,37 @@ def test_parquet_folder_takes_splits_from_the_hubs_file_names(tmp_path):
     assert [len(open_source(str(tmp_path), split=s)) for s in ("train", "test", "all")] == [5, 1, 6]
 
 
+def test_a_column_of_missing_values_in_one_parquet_file_is_like_any(tmp_path):
+    table(tmp_path / "a.parquet", 2, note=pa.nulls(2), split=["train", "train"], captions=pa.nulls(2))
+    table(tmp_path / "b.parquet", 2, note=["a", "b"], split=pa.nulls(2), captions=["a cat", "a dog"])
+    table(tmp_path / "c.parquet", 2, note=pa.nulls(2), split=["train", "train"], captions=[["x"], []])
+    with pytest.raises(InputError, match=r"c\.parquet: its column 'captions' is not as in .*a\.parquet"):
+        open_source(str(tmp_path))
+    table(tmp_path / "c.parquet", 2, note=pa.nulls(2), split=["train", "train"], captions=[[], []])  # lists of null
+    assert len(open_source(str(tmp_path))) == 4
+    source = open_source(str(tmp_path), split="all")
+    assert source.captions(3) == ("a dog",)
+    with pytest.raises(BadPair, match="no caption"):
+        source.captions(0)
+
+
+def test_parquet_files_must_agree_in_the_columns_that_are_used_alone(tmp_path):
+    table(tmp_path / "a.parquet", 1, note=[1])
+    table(tmp_path / "b.parquet", 2, more=[b"x", b"y"], note=["x", "y"])
+    assert open_source(str(tmp_path)).captions(2) == ("caption 1", "again 1")
+    table(tmp_path / "c.parquet", 1, split=["test"])
+    with pytest.raises(InputError, match=r"c\.parquet: its column 'split' is not as in .*a\.parquet"):
+        open_source(str(tmp_path))
+
+
+def test_parquet_views_of_text_and_bytes_are_text_and_bytes(tmp_path):
+    values = {"image": ([jpeg(0)], pa.binary_view()), "caption": (["a cat"], pa.string_view())}
+    values |= {"class": (["cat"], pa.string_view())}
+    pq.write_table(pa.table({name: pa.array(*given) for name, given in values.items()}), tmp_path / "p.parquet")
+    source = open_source(f"{tmp_path}/p.parquet")
+    assert (pairs(source), source.class_names) == ([(jpeg(0), ("a cat",))], ("cat",))
+
+
 def test_row_group_cache_stays_bounded_and_reads_in_any_order(tmp_path):
     path = table(tmp_path / "a.parquet", 40, row_group_size=4, captions=["c" * 1000 + str(i) for i in range(40)])
     rows = RowGroups([str(path)], cache_bytes=12_000)

@@ -1,7 +1,7 @@
 """Which column of a table holds the pictures, which the captions, and what their cells mean.
 
 A column has a kind: `text`, `bytes`, `struct` (Hugging Face's {bytes, path}), `texts` (a list of text or of {raw:
-text}), `other`.
+text}), `null` (nothing but missing values), `other`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ CAPTION_NAMES = (
     *("alt_text", "alttext", "alt"),
 )
 SPLIT_COLUMN, CLASS_COLUMN = "split", "class"
+KINDS = {
+    **dict.fromkeys(("string", "large_string", "string_view"), "text"),
+    **dict.fromkeys(("binary", "large_binary", "binary_view"), "bytes"),
+    "null": "null",
+}
+"""Name of an Arrow type -> kind."""
 
 
 def image_column(columns: Mapping[str, str], asked: str | None, where: str) -> str:

@@ -52,6 +52,7 @@ class Delimited:
             self._first_rows.append(len(self._offsets))
         assert self._names is not None
         self.columns = dict.fromkeys(self._names, "text")
+        self.unlike: dict[str, str] = {}
         self._place = {name: i for i, name in enumerate(self._names)}
         self._offset_N, self._size_N = np.frombuffer(self._offsets, np.int64), np.frombuffer(self._sizes, np.int32)
         self._ranges = Ranges()

@@ -113,8 +113,7 @@ def _kind(feature: Any) -> str:
         return "struct"
     if type(feature).__name__ in ("Sequence", "List", "LargeList"):
         return _kind_of_list(feature.feature)
-    kind = str(getattr(feature, "dtype", ""))
-    return {"string": "text", "large_string": "text", "binary": "bytes", "large_binary": "bytes"}.get(kind, "other")
+    return find.KINDS.get(str(getattr(feature, "dtype", "")), "other")
 
 
 def _kind_of_list(inner: Any) -> str:

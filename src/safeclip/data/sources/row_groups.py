@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safeclip.data.pairs import BadPair, Unreadable
+from safeclip.data.sources.columns import KINDS
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import is_url, open_binary, stamp
 from safeclip.errors import InputError, reason
@@ -27,19 +28,19 @@ OPEN_FILES = 16
 
 
 class RowGroups:
-    """Rows of one or more Parquet files with the same columns."""
+    """Rows of one or more Parquet files with the same columns. unlike: column -> file that lacks it, or that first
+    brings it, or whose kind is another; a column of missing values alone (Arrow's type `null`) is like any.
+    """
 
     def __init__(self, files: Sequence[str], cache_bytes: int = CACHE_BYTES):
         self.files, self._cache_bytes = list(files), cache_bytes
         self._reset()
         self.columns: dict[str, str] = {}
+        self.unlike: dict[str, str] = {}
         groups: list[tuple[int, int, int]] = []
         for number, path in enumerate(self.files):
             opened = self._file(number)
-            columns = {field.name: _kind(field.type) for field in opened.schema_arrow}
-            if number and columns != self.columns:
-                raise InputError(f"data {path}: has other columns than {self.files[0]}; make them equal")
-            self.columns = columns
+            self._add(opened.schema_arrow, path, first=number == 0)
             groups += [(number, g, opened.metadata.row_group(g).num_rows) for g in range(opened.num_row_groups)]
         self._group_G = np.array(groups, np.int64).reshape(-1, 3)
         self._end_G = np.cumsum(self._group_G[:, 2])
@@ -101,6 +102,18 @@ class RowGroups:
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
+    def _add(self, schema: pa.Schema, path: str, first: bool) -> None:
+        """Take in the columns of one more file. Raises InputError."""
+        twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"data {path}: column {twice!r} occurs twice; rename one")
+        columns = {field.name: _kind(field.type) for field in schema}
+        for name in dict.fromkeys((*self.columns, *columns)):
+            before, here = self.columns.get(name), columns.get(name)
+            if not first and before != here and (None in (before, here) or "null" not in (before, here)):
+                self.unlike.setdefault(name, path)
+            self.columns[name] = here or "null" if before in (None, "null") else before
+
     def _place(self, row: int) -> tuple[int, int]:
         group = int(np.searchsorted(self._end_G, row, side="right"))
         return group, int(row - self._end_G[group] + self._group_G[group, 2])
@@ -136,14 +149,10 @@ class RowGroups:
 def _kind(kind: pa.DataType) -> str:
     if pa.types.is_dictionary(kind):
         return _kind(kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "text"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return "bytes"
     if pa.types.is_struct(kind):
         return "struct" if {"bytes", "path"} & {field.name for field in kind} else "other"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         inner = kind.value_type
         named = {field.name for field in inner} & {"raw", "caption"} if pa.types.is_struct(inner) else set()
-        return "texts" if _kind(inner) == "text" or named else "other"
-    return "other"
+        return "texts" if named else {"text": "texts", "null": "null"}.get(_kind(inner), "other")
+    return KINDS.get(str(kind), "other")

@@ -25,10 +25,13 @@ from safeclip.errors import InputError
 
 
 class Table(Protocol):
-    """Rows by number. columns: name -> kind (columns.py)."""
+    """Rows by number. columns: name -> kind (columns.py). unlike: those that are not the same in all files -> one that
+    differs.
+    """
 
     files: list[str]
     columns: dict[str, str]
+    unlike: dict[str, str]
 
     def __len__(self) -> int: ...
     def file_of(self, row: int) -> str: ...
@@ -60,8 +63,14 @@ class TabularSource(Labelled):
         self._table = table
         self._captions = find.caption_columns(table.columns, caption_column, where)
         self._image = find.image_column(table.columns, image_column, where)
-        self._rows_N = None if split == "all" else _rows_of(table, split, where)
-        named = find.class_column(table.columns, class_column, where)
+        named, splits = find.class_column(table.columns, class_column, where), find.split_column(table.columns)
+        for column in (self._image, *self._captions, named, splits):
+            if column in table.unlike:
+                raise InputError(
+                    f"data {table.unlike[column]}: its column {column!r} is not as in {where} (missing, or of another "
+                    "type); make them equal"
+                )
+        self._rows_N = None if split == "all" else _rows_of(table, splits, split, where)
         classes = None if named is None else table.codes(named).classes(self._rows_N)
         length = len(table) if self._rows_N is None else len(self._rows_N)
         super().__init__(name, fingerprint(kind, table.files, split, length), length, classes)
@@ -111,11 +120,10 @@ def _open_delimited(
     return TabularSource(name, kind, table, class_column=class_column, **settings)
 
 
-def _rows_of(table: Table, split: str, where: str) -> np.ndarray | None:
-    """Rows of the split: by its column, or by the names of files like train-00000-of-00005.parquet; all rows where
+def _rows_of(table: Table, column: str | None, split: str, where: str) -> np.ndarray | None:
+    """Rows of the split: by `column`, or by the names of files like train-00000-of-00005.parquet; all rows where
     there is neither.
     """
-    column = find.split_column(table.columns)
     if column is not None:
         return table.codes(column).rows(split, where)
     named = [re.match(r"(\w+?)-\d{5}-of-\d{5}\b", os.path.basename(path)) for path in table.files]
