@@ -15,6 +15,7 @@ from typing import Any
 
 from safeclip.arguments import Verb, attack_params, data_config, data_settings, parser, run_config, templates
 from safeclip.errors import InputError, RunError
+from safeclip.terminal import printable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -236,7 +237,7 @@ def _list_attacks(options: argparse.Namespace) -> dict[str, Any]:
 
 def _say(options: argparse.Namespace, *lines: str) -> None:
     if not options.json and not getattr(options, "quiet", False):
-        print("\n".join(lines))
+        print("\n".join(map(printable, lines)))
 
 
 def _writes() -> bool:
@@ -247,7 +248,7 @@ def _writes() -> bool:
 def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     if not _writes():  # the first says it
         return code
-    line = " ".join(str(error).split())
+    line = printable(" ".join(str(error).split()))
     print(f"safeclip: {line}", file=sys.stderr)
     if options.json:
         print(json.dumps({"error": line, "exit": code}))

@@ -15,6 +15,7 @@ from safeclip.bench.runner import Bench
 from safeclip.bench.spec import Spec
 from safeclip.cores import usable_cores
 from safeclip.errors import InputError, RunError
+from safeclip.terminal import printable
 from safeclip.train.stop import Stop
 
 _THREADS = "OMP_NUM_THREADS"
@@ -72,5 +73,5 @@ def _work(
     try:
         Bench.open(spec, folder, results).run(only, deadline=deadline, quiet=quiet)
     except (InputError, RunError) as error:
-        print(f"safeclip: {error}", file=sys.stderr, flush=True)
+        print(f"safeclip: {printable(str(error))}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -35,6 +35,7 @@ from safeclip.bench.wording import markdown
 from safeclip.errors import Halted, InputError, RunError
 from safeclip.report.words import duration
 from safeclip.run import write_json, write_text
+from safeclip.terminal import printable
 
 _PATIENCE = 1.0
 """Seconds between looks at a run that another process is doing."""
@@ -188,4 +189,4 @@ def _name_of(file: Path) -> str | None:
 
 def _say(line: str, quiet: bool) -> None:
     if not quiet:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)

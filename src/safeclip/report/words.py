@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
+
+from safeclip.terminal import unruly
 
 LIMIT = 600
 """Characters of one text on the page, the page's own sentences included."""
@@ -102,7 +103,7 @@ def plain(value: object, limit: int = LIMIT) -> str:
     'a\ufffdb cdd\u2026'
     """
     text = re.sub(r"[ \t\r\n\f\v]+", " ", str(value)[: 4 * limit]).strip(" ")
-    text = "".join("\ufffd" if _unruly(c) else c for c in text)
+    text = "".join("\ufffd" if unruly(c) else c for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -180,10 +181,3 @@ def sentence(text: str) -> str:
 def listed(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _unruly(c: str) -> bool:
-    kind = unicodedata.category(c)
-    if kind == "Cf":
-        return c not in "\u200c\u200d"  # joiners: letters of several scripts, and emoji, need them
-    return kind in ("Cc", "Cs", "Zl", "Zp")

@@ -9,23 +9,25 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from safeclip.terminal import printable
+
 
 class Bar:
     """Progress of one run. Closing it is required; use it as a context."""
 
     def __init__(self, title: str, stream: TextIO | None = None, quiet: bool = False, every_seconds: float = 15.0):
-        self.stream, self.quiet, self.title, self.every = stream or sys.stderr, quiet, title, every_seconds
+        self.stream, self.quiet, self.title, self.every = stream or sys.stderr, quiet, printable(title), every_seconds
         self.console = Console(file=self.stream)
         self.live: Progress | None = None
         if self.console.is_terminal and not quiet:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.fields[tail]}"),
+                TextColumn("{task.fields[tail]}", markup=False),
                 TimeRemainingColumn(),
             )
             self.live = Progress(*columns, console=self.console, transient=True)
-            self.task = self.live.add_task(title, total=1.0, tail="")
+            self.task = self.live.add_task(self.title, total=1.0, tail="")
         self.started, self.spoke = time.monotonic(), 0.0
 
     def __enter__(self) -> Bar:
@@ -39,7 +41,7 @@ class Bar:
 
     def at(self, done: float, tail: str) -> None:
         """done: share of the work, 0..1. tail: what to say of it."""
-        now = time.monotonic()
+        now, tail = time.monotonic(), printable(tail)
         if self.live is not None:
             self.live.update(self.task, completed=done, tail=tail)
         elif not self.quiet and now - self.spoke >= self.every:
@@ -52,6 +54,7 @@ class Bar:
         """A line that stays."""
         if self.quiet:
             return
+        line = printable(line)
         if self.live is not None:
             self.live.console.print(line, markup=False, highlight=False)
         else:

@@ -14,6 +14,7 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from safeclip.errors import InputError, RunError, reason
+from safeclip.terminal import printable
 from safeclip.train.distributed.talk import first, rank
 from safeclip.train.distributed.watch import Watch
 
@@ -39,7 +40,7 @@ def ranks() -> Iterator[None]:
         if watch.speaks_of_failure():
             if first():
                 raise
-            print(f"safeclip: rank {rank()}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            print(f"safeclip: rank {rank()}: {printable(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
         raise SystemExit(2 if isinstance(error, InputError) else 1) from None
     except Exception:
         if not watch.notices_loss():  # ours, and unforeseen: with its traceback
