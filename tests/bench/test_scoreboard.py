@@ -28,16 +28,21 @@ def table(hits: dict[tuple[str, str], int], n: int = 100, base: float = 0.0, **o
     return tabulate(made, records)
 
 
+def alone(*attacks: str) -> set[tuple[str, str]]:
+    """Group and label of attacks that were planted each in runs of its own."""
+    return {(attack, attack) for attack in attacks}
+
+
 def test_numbers_are_those_computed_by_hand() -> None:
     plain, safe = scoreboard(two_attacks())  # targeted planted in seeds 0 and 1, badnets in none
     assert (plain.method, plain.verdicts, plain.held, plain.cost, plain.time) == (
         CLIP,
-        {"targeted": "through"},
+        {("targeted", "targeted"): "through"},
         0,
         None,
         None,
     )
-    assert (safe.method, safe.verdicts, safe.held) == (SAFE, {"targeted": "held"}, 1)
+    assert (safe.method, safe.verdicts, safe.held) == (SAFE, {("targeted", "targeted"): "held"}, 1)
     assert (plain.success, safe.success) == (31 / 32, 1 / 32)
     assert safe.top1 == (0.4, 0.4, 0.5, 0.5, 0.9, 0.9)
     assert safe.cost == pytest.approx((0.4 - 0.6 + 0.5 - 0.7 + 0.9 - 0.1) / 3)
@@ -48,14 +53,14 @@ def test_an_attack_that_did_not_plant_counts_for_nobody() -> None:
     made = table({(CLIP, "targeted"): 95, (CLIP, "badnets"): 79, (CLIP, "blended"): 90, (SAFE, "badnets"): 70})
     assert [row.attack for row in attacked(made)] == ["targeted", "blended"]
     plain, safe = scoreboard(made)
-    assert plain.verdicts.keys() == safe.verdicts.keys() == {"targeted", "blended"}
+    assert plain.verdicts.keys() == safe.verdicts.keys() == alone("targeted", "blended")
     assert (safe.held, safe.success) == (2, 0.0)
 
 
 def test_held_is_judged_beside_the_base_rate_of_the_method() -> None:
     hits = {(CLIP, name): 100 for name in ATTACKS[1:]} | {(SAFE, "targeted"): 11, (SAFE, "badnets"): 13}
     _, safe = scoreboard(table(hits, base=0.1))
-    assert safe.verdicts == {"targeted": "held", "badnets": "weakened", "blended": "held"}
+    assert list(safe.verdicts.values()) == ["held", "weakened", "held"]
     assert safe.success == pytest.approx((0.11 + 0.13 + 0.0) / 3)
 
 
@@ -63,8 +68,20 @@ def test_a_method_is_judged_by_what_it_was_run_against() -> None:
     whole = table({(CLIP, name): 100 for name in ATTACKS[1:]} | {(SAFE, "blended"): 100})
     left = [r for r in whole.records if (r["label"], r["group"]) != (SAFE, "blended")]
     plain, safe = scoreboard(tabulate(whole.spec, left, left=2))
-    assert plain.verdicts.keys() == {"targeted", "badnets", "blended"}
-    assert (safe.verdicts, safe.held) == ({"targeted": "held", "badnets": "held"}, 2)
+    assert plain.verdicts.keys() == alone("targeted", "badnets", "blended")
+    assert (safe.verdicts.keys(), safe.held) == (alone("targeted", "badnets"), 2)
+
+
+def test_an_attack_alone_and_in_company_is_judged_twice() -> None:
+    made = spec(attacks=["badnets", ["badnets", "targeted"]])
+    records = []
+    for cell in grid(made):
+        hits = 100 if cell.baseline or cell.group == "badnets" else 0
+        records.append(record(cell, dict.fromkeys(cell.group.split(" + "), (hits, 100))))
+    _, safe = scoreboard(tabulate(made, records))
+    both = "badnets + targeted"
+    assert safe.verdicts == {("badnets", "badnets"): "through", (both, "badnets"): "held", (both, "targeted"): "held"}
+    assert safe.held == 2
 
 
 def test_cost_compares_the_same_runs_alone() -> None:

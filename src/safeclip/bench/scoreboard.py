@@ -23,13 +23,13 @@ from safeclip.report.verdict import Verdict, verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """method: its label. verdicts: by the attack's label, of those that planted and that it was run against. success:
-    None where there are none. top1: clean top-1 of each run, in 0..1. recall: mean R@5 of both ways, of each run. cost:
-    None for plain CLIP, and where no run can be compared. time: None likewise.
+    """method: its label. verdicts: by the group and the attack's label, of those that planted and that it was run
+    against. success: None where there are none. top1: clean top-1 of each run, in 0..1. recall: mean R@5 of both ways,
+    of each run. cost: None for plain CLIP, and where no run can be compared. time: None likewise.
     """
 
     method: str
-    verdicts: dict[str, Verdict]
+    verdicts: dict[tuple[str, str], Verdict]
     success: float | None
     top1: tuple[float, ...]
     recall: tuple[float, ...]
@@ -57,14 +57,14 @@ def attacked(table: Table) -> list[Row]:
 
 
 def _score(table: Table, method: str) -> Score:
-    judged = {row.attack: judge(row.cells[method]) for row in table.rows}
+    judged = {(row.group, row.attack): judge(row.cells[method]) for row in table.rows}
     hits = [own.k / own.n for row in table.rows if (own := row.cells[method]) is not None and own.n]
     times = [time for row in table.rows if (own := row.cells[method]) for time in own.times]
     mine, plain = _tops(table, method), _tops(table, BASELINE)
     costs = [mine[place] - plain[place] for place in mine if place in plain and method != BASELINE]
     return Score(
         method=method,
-        verdicts={attack: found for attack, found in judged.items() if found is not None},
+        verdicts={place: found for place, found in judged.items() if found is not None},
         success=_mean(hits),
         top1=tuple(mine.values()),
         recall=recalls(table, method),
