@@ -200,6 +200,18 @@ def test_results_go_on_in_another_folder(lab: Laboratory, tmp_path: Path) -> Non
     assert len(json.loads(results.read_text())["records"]) == 8
 
 
+def test_results_keep_what_the_spec_still_has_and_lose_the_rest(lab: Laboratory, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    go(tmp_path / "one", results=results, seeds=[0, 1], attacks=[TARGETED, BADNETS, "none"])
+    go(tmp_path / "other", results=results, name="other", attacks=["none"], seeds=[2])
+    done = len(lab.runs)
+    go(tmp_path / "two", results=results, seeds=[0], attacks=[TARGETED, BADNETS], only={"attack": ["targeted"]})
+    assert len(lab.runs) == done
+    left = [(r["bench"], r["seed"], r["group"], r["label"]) for r in json.loads(results.read_text())["records"]]
+    kept = [("tiny", 0, group, label) for group in ("badnets", "targeted") for label in ("clip", "safeclip")]
+    assert left == [("other", 2, "none", "clip"), ("other", 2, "none", "safeclip"), *kept]
+
+
 def test_two_processes_on_one_bench_tell_of_both_their_runs(lab: Laboratory, tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     one, other = (Bench.open(spec(), tmp_path / "out", results) for _ in range(2))

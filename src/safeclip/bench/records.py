@@ -5,7 +5,7 @@
     beside FILE, bench-*.json results of other benches, which lend the runs that this one has in common with them
 
 What must stay true: both are replaced whole; a run found in any is not done again; in FILE there is one record for
-each bench, attack group, method and seed, the newest, so that a changed spec replaces what it makes out of date.
+each run of a bench's spec that is done, and none of runs that a changed spec no longer has.
 """
 
 from __future__ import annotations
@@ -73,15 +73,16 @@ class Records:
         self.keep(cell, {"id": cell.id, "title": cell.title, "failed": reason, "trace": trace})
 
     def publish(self, spec: Spec, finished: Iterable[Record]) -> None:
-        """Merge the finished runs of `spec` into the results file."""
+        """Put the finished runs of `spec` into the results file, in place of all that it held of this bench. finished:
+        the record that `of` finds for each of its cells, here or in that file, so that what goes is a record of no run
+        of the spec as it is now.
+        """
         if self.results is None:
             return
         plain = published(spec)
         self.specs = [other for other in self.specs if other["name"] != spec.name] + [plain]
-        mine = list(finished)
-        places = {_place(record) for record in mine}
-        self.published = [record for record in self.published if _place(record) not in places] + mine
-        self.published.sort(key=_order)
+        others = [record for record in self.published if record["bench"] != spec.name]
+        self.published = sorted([*others, *finished], key=_order)
         write_text(self.results, _text(self.specs, self.published))
 
 
@@ -89,10 +90,6 @@ def machine_name(record: Record) -> str:
     """Kind of machine that a run was done on, for the reader and for telling times apart."""
     about = record["machine"]
     return f"{about.get('gpu') or about['cpu']}, {about['cores']} cores, torch {about['versions']['torch']}"
-
-
-def _place(record: Record) -> tuple[Any, ...]:
-    return tuple(record[name] for name in _PLACE)
 
 
 def _order(record: Record) -> tuple[str, int, str, str]:
