@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from safeclip.attacks.manifest import Manifest
+from safeclip.bench.grid import grid
+from safeclip.bench.measure import plant
 from safeclip.bench.runner import Bench
 from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
@@ -61,6 +64,21 @@ def test_targets_of_other_data_are_another_plan(lab: Laboratory, tmp_path: Path)
     assert len(set(plain)) == 2
     sources = {t["source"] for file in plain if file for t in Manifest.load(file).attacks[0]["targets"]}
     assert len(sources) == 2, "targets come from the pictures evaluated on"
+
+
+def test_data_that_is_read_in_another_way_is_another_plan_for_all_methods_alike(tmp_path: Path) -> None:
+    named = spec().set | {"data.class_column": "label"}
+    made = [
+        {plant(cell, tmp_path) for cell in grid(spec(attacks=[BADNETS], methods=["clip", CLEANCLIP], **more))}
+        for more in ({}, {"set": named})
+    ]
+    assert [len(files) for files in made] == [1, 1]
+    assert made[0] != made[1]
+    first = grid(spec(attacks=[BADNETS]))[0]
+    told = ("attack.", "data.name", "data.poisoned", "data.evaluated")
+    wanted = {name: value for name, value in first.shape.items() if name.startswith(told)}
+    name = hashlib.sha256(json.dumps([0, ["badnets"], wanted], sort_keys=True).encode()).hexdigest()[:12]
+    assert made[0] == {tmp_path / "manifests" / f"{name}.parquet"}, "settings at their defaults are not in the name"
 
 
 def test_a_changed_spec_does_what_changed_and_nothing_else(lab: Laboratory, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def plant(cell: Cell, folder: Path) -> Path | None:
     if not cell.attacks:
         return None
     wanted = {name: value for name, value in cell.shape.items() if name.startswith("attack.")}
-    wanted |= {name: cell.shape[name] for name in ("data.name", "data.poisoned", "data.evaluated")}
+    wanted |= {name: value for name, value in _data_of(cell).items() if value != cell.usual.get(name)}
     text = json.dumps([cell.seed, [attack.title for attack in cell.attacks], wanted], sort_keys=True)
     file = folder / "manifests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.parquet"
     if not file.is_file():
@@ -99,6 +99,12 @@ def plant(cell: Cell, folder: Path) -> Path | None:
             parts.append(plan(attack.name, source, targets, **own))
         Manifest.combine(parts).save(file)
     return file
+
+
+def _data_of(cell: Cell) -> dict[str, Any]:
+    """Which data the attacks are planned on, and how it is read: without what a method trains on."""
+    own = ("data.trained", "data.split", "data.eval_split")  # data.poisoned and data.evaluated name the splits
+    return {name: value for name, value in cell.shape.items() if name.startswith("data.") and name not in own}
 
 
 def run_folder(cell: Cell, folder: Path) -> Path:
