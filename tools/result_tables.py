@@ -235,15 +235,22 @@ def _mean(shares: Sequence[float]) -> str:
 def _note(table: Table, file: str) -> str:
     spec = table.spec
     first = next(record for record in table.records if record["label"] == BASELINE)
-    zero = first["zero_shot"] or {"n": 0, "classes": 0}
+    zero = [found for record in table.records if (found := record["zero_shot"])]
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
     return (
         f"{sentence(seeds(spec.seeds))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
-        f"{spec.data.eval_split} split. Clean top-1: {count(zero['n'])} pictures, {count(zero['classes'])} classes, "
+        f"{spec.data.eval_split} split. Clean top-1: {_range(zero, 'n')} pictures, {_range(zero, 'classes')} classes, "
         "mean over all runs, least and greatest, and the mean difference to plain CLIP in the runs that it has too. "
         f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. Records: "
         f"bench/results/{file}."
     )
+
+
+def _range(found: Sequence[dict[str, Any]], name: str) -> str:
+    """A count over all runs: least and greatest, where they are not the same. An attack takes its target pictures out
+    of those that are evaluated on."""
+    values = {about[name] for about in found} or {0}
+    return " to ".join(count(value) for value in sorted({min(values), max(values)}))
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
