@@ -202,7 +202,7 @@ def test_what_the_data_alone_says_against_a_pair_keeps_it_out_also_after_a_resum
     for record, columns in zip(data.records, data.columns, strict=True):
         among = np.isin(columns["uid"], planted)
         assert columns["safe"][among].mean() <= 0.2
-        assert 0.8 * len(planted) <= record["vetoed"] <= 1.3 * len(planted)
+        assert 0.8 * len(planted) <= record["vetoed"] <= 2 * len(planted), "of 400"
         assert record["vetoed_by"] == {veto: record["vetoed"]}
         assert columns[veto.removesuffix("s")][among].min() > np.median(columns[veto.removesuffix("s")])
     assert data.glances == 1, "the data does not change, and is looked at once"
@@ -269,6 +269,7 @@ def test_the_alignment_travels_as_far_as_it_is_told_at_a_constant_rate() -> None
         ({"safeclip.align_epochs": 2}, 1e-2 / 16),
         ({"safeclip.align_rate": 3e-5}, 3e-5),
         ({"safeclip.align_travel": 1.0}, 2e-3),  # never above the peak
+        ({"safeclip.align_rate": 5e-3}, 5e-3),  # but where a person says so
     ):
         data = Data(PAIRS_N)
         method, _ = method_for(data, **{**changes, "optim.rate": 2e-3})

@@ -91,6 +91,14 @@ def test_what_lies_in_row_order_on_the_cpu_is_written_from_where_it_lies(
     assert all(torch.equal(loaded[name], t) for name, t in tensors.items())
 
 
+def test_what_one_rank_needs_alone_the_others_do_not_read(tmp_path: Path) -> None:
+    tensors = {"method.running.image": torch.rand(9, 4), "method.pool": torch.rand(3)}
+    checkpoint.save(tmp_path, "epoch-001", nn.Linear(2, 2).state_dict(), tensors, {}, 1)
+    loaded, _ = checkpoint.load(tmp_path / "epoch-001", nn.Linear(2, 2), {}, ("method.running.", "method.veto."))
+    assert loaded["method.running.image"].numel() == 0
+    assert torch.equal(loaded["method.pool"], tensors["method.pool"])
+
+
 def test_what_is_loaded_holds_nothing_of_the_file(three: Path) -> None:
     tensors, _ = checkpoint.load(three / "epoch-003", nn.Linear(2, 2), {})
     held = Path("/proc/self/maps").read_text()

@@ -89,6 +89,9 @@ class Method(Protocol):
     objectives: dict[str, Objective]
     pools: dict[str, Pool]
     """Moved to the device before the first step; {} where a method has none."""
+    of_first: tuple[str, ...]
+    """How the names begin of those tensors of `state_dict` that the rank that decides needs alone: the others load them
+    empty."""
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Change state for `epoch` (from 1): score, split, grow."""

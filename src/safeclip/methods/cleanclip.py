@@ -28,6 +28,7 @@ class CleanClip:
         two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
         self.objectives = {"cleanclip": Objective(two_views, grads=(True, True))}
         self.pools: dict[str, Pool] = {}
+        self.of_first: tuple[str, ...] = ()
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Nothing changes between epochs."""

@@ -32,6 +32,7 @@ class Clip:
         self.config = config
         self.objectives = {"clip": clip_objective(config)}
         self.pools: dict[str, Pool] = {}
+        self.of_first: tuple[str, ...] = ()
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Nothing changes between epochs."""

@@ -41,6 +41,7 @@ class Filter:
         self.config, self.own, self.look = config, config.filter, config.filter.look(config.epochs)
         self.objectives = {"clip": clip_objective(config)}
         self.pools: dict[str, Pool] = {}
+        self.of_first: tuple[str, ...] = ()
         self.kept = np.ones(pairs, bool)
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:

@@ -38,6 +38,7 @@ class RoClip:
             )
         self.config = config
         self.pools = {"text": Pool(size, dim)}
+        self.of_first: tuple[str, ...] = ()
         both = clip_objective(config)
         self.objectives = {"clip": both, "match": both}
 

@@ -40,6 +40,7 @@ class SafeClip:
         self.config, self.own, self.pairs = config, own, pairs
         self.before = own.warmup_epochs + own.align_epochs
         self.pools = {name: Pool(own.pool(pairs), dim) for name in ("image", "text")}
+        self.of_first: tuple[str, ...] = ("running.", "veto.", "groups", "spared", "suspected")
         one, two = (Recipe(views, augment=True, eda=config.views.text == "eda") for views in (1, 2))
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
         self.objectives = {"unimodal": Objective(two, grads=(False, True)), "clip": clip_objective(config)}
@@ -75,8 +76,8 @@ class SafeClip:
                 "warmup", plan(config.seed, epoch, {"unimodal": uids}, optim.batch_size), {"unimodal": schedule}
             )
         if epoch <= self.before:
-            rate = own.align_rate or own.align_travel / (own.align_epochs * steps)
-            schedule = Schedule(min(rate, optim.rate), own.align_epochs * steps, constant=True)
+            rate = own.align_rate or min(own.align_travel / (own.align_epochs * steps), optim.rate)
+            schedule = Schedule(rate, own.align_epochs * steps, constant=True)
             return Epoch("align", plan(config.seed, epoch, {"clip": uids}, optim.batch_size), {"clip": schedule})
         sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
         schedules = {

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from safeclip.signals.leave_one_out import predictions
 from safeclip.signals.phrases import asked
@@ -50,55 +51,60 @@ def misleading(
     count = len(thumbnails_NHWC)
     if ids_NW.ndim != 2 or len(ids_NW) != count:
         raise ValueError(f"misleading: {count} pictures and words {ids_NW.shape}; give (N, W) for N pictures")
-    slot_NW, words = asked(ids_NW)
+    row_E, word_E, words = asked(ids_NW)
     if words < 2:
         return np.zeros(count, np.float32)
-    there_NW = slot_NW >= 0
-    called_NW = _called_for(thumbnails_NHWC, slot_NW, words, max_reference, device)
+    called_E = _called_for(thumbnails_NHWC, row_E, word_E, words, max_reference, device)
 
-    def mean_of(value_NW: np.ndarray, of_NW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Over each word's pairs: the mean, and how many there are."""
-        pairs_V = np.bincount(slot_NW[of_NW], minlength=words)
-        return np.bincount(slot_NW[of_NW], value_NW[of_NW], minlength=words) / np.maximum(pairs_V, 1), pairs_V
+    def mean_of(value_E: np.ndarray, of_E: np.ndarray) -> np.ndarray:
+        """Over each word's pairs, (V,)."""
+        total_V = np.bincount(word_E[of_E], value_E[of_E], minlength=words)
+        mean_V: np.ndarray = total_V / np.bincount(word_E[of_E], minlength=words).clip(min=1)
+        return mean_V
 
-    mean_V, _ = mean_of(called_NW, there_NW)
-    off_NW = np.where(there_NW, mean_V[slot_NW] - called_NW, 0.0)
-    deviation_V = np.sqrt(mean_of(off_NW**2, there_NW)[0]).clip(min=1e-6)
-    visible_V = (mean_V / deviation_V).clip(min=0)
-    visible_NW = np.where(there_NW, visible_V[slot_NW], 0.0)
-    missing_NW = visible_NW * off_NW / deviation_V[slot_NW]
-    others_NW = visible_NW.sum(1, keepdims=True) - visible_NW
-    rest_NW = (missing_NW.sum(1, keepdims=True) - missing_NW) / others_NW.clip(min=_RARELY)
-    asked_NW = there_NW & (others_NW > _RARELY)
-    if not asked_NW.any():
+    def others(value_E: np.ndarray) -> np.ndarray:
+        """Sum over the other words of the same pair, (E,)."""
+        sum_E: np.ndarray = np.bincount(row_E, value_E, minlength=count)[row_E] - value_E
+        return sum_E
+
+    every_E = np.ones(len(word_E), bool)
+    mean_V = mean_of(called_E, every_E)
+    off_E = mean_V[word_E] - called_E
+    deviation_V = np.sqrt(mean_of(off_E**2, every_E)).clip(min=1e-6)
+    visible_E = (mean_V / deviation_V).clip(min=0)[word_E]
+    rest_E = others(visible_E * off_E / deviation_V[word_E]) / others(visible_E).clip(min=_RARELY)
+    asked_E = others(visible_E) > _RARELY
+    if not asked_E.any():
         return np.zeros(count, np.float32)
-    mean_rest_V, pairs_V = mean_of(rest_NW, asked_NW)
-    z_V = mean_rest_V * np.sqrt(pairs_V) / max(float(rest_NW[asked_NW].std()), 1e-6)
+    pairs_V = np.bincount(word_E[asked_E], minlength=words)
+    z_V = mean_of(rest_E, asked_E) * np.sqrt(pairs_V) / max(float(rest_E[asked_E].std()), 1e-6)
     apart_V = z_V - np.median(z_V)
     far_V = apart_V / max(float(np.median(np.abs(apart_V))), _BY_CHANCE)
-    unfit_NW = asked_NW & (rest_NW > np.median(rest_NW[asked_NW]))
-    unfit_NW |= there_NW & (mean_of(unfit_NW, asked_NW)[0] > _MOSTLY)[slot_NW]
-    out_N: np.ndarray = np.where(unfit_NW, far_V[slot_NW], 0.0).max(1, initial=0.0).astype(np.float32)
-    return out_N
+    unfit_E = asked_E & (rest_E > np.median(rest_E[asked_E]))
+    unfit_E |= (mean_of(unfit_E, asked_E) > _MOSTLY)[word_E]
+    out_N = np.zeros(count)
+    np.maximum.at(out_N, row_E[unfit_E], far_V[word_E[unfit_E]])
+    return out_N.astype(np.float32)
 
 
 def _called_for(
-    thumbnails_NHWC: np.ndarray, slot_NW: np.ndarray, words: int, max_reference: int, device: torch.device | None
+    thumbnails_NHWC: np.ndarray,
+    row_E: np.ndarray,
+    word_E: np.ndarray,
+    words: int,
+    max_reference: int,
+    device: torch.device | None,
 ) -> np.ndarray:
-    """P_iw at each pair's own words, over the root of the word's share, float64 (N, W); 0 elsewhere."""
-    share_V = torch.from_numpy(np.bincount(slot_NW[slot_NW >= 0], minlength=words) / len(slot_NW))
-
-    def has(rows: np.ndarray) -> torch.Tensor:
-        has_BV = torch.zeros(len(rows), words + 1, dtype=torch.float64)
-        slot_BW = torch.from_numpy(slot_NW[rows])
-        has_BV.scatter_(1, slot_BW.where(slot_BW >= 0, words), 1.0)
-        return has_BV[:, :words] - share_V
-
-    called_NW = np.zeros(slot_NW.shape)
+    """P_iw of each word of each pair, over the root of the word's share, float64 (E,)."""
+    has_NV = csr_array((np.ones(len(row_E)), (row_E, word_E)), (len(thumbnails_NHWC), words))
+    share_V = np.bincount(word_E, minlength=words) / len(thumbnails_NHWC)
+    called_E = np.zeros(len(row_E))
     for rows, _, predicted_BV in predictions(
-        thumbnails_NHWC, has, content_of(thumbnails_NHWC, device), max_reference=max_reference
+        thumbnails_NHWC,
+        lambda rows: torch.from_numpy(has_NV[rows].toarray() - share_V),
+        content_of(thumbnails_NHWC, device),
+        max_reference=max_reference,
     ):
-        slot_BW = torch.from_numpy(slot_NW[rows])
-        own_BW = (predicted_BV.cpu() / share_V.sqrt()).gather(1, slot_BW.clamp(min=0))
-        called_NW[rows] = own_BW.where(slot_BW >= 0, 0.0).numpy()
-    return called_NW
+        part = slice(*np.searchsorted(row_E, [rows[0], rows[-1] + 1]))
+        called_E[part] = (predicted_BV.cpu().numpy() / np.sqrt(share_V))[row_E[part] - rows[0], word_E[part]]
+    return called_E

@@ -17,22 +17,20 @@ _TOGETHER = 0.8
 """Two words are one if they stand together in more than this share of the pairs that have either."""
 
 
-def asked(ids_NW: np.ndarray) -> tuple[np.ndarray, int]:
-    """For each word of each pair its place among the words asked about, int64 (N, W), -1 for others and for the second
-    word of a phrase; and how many places there are. ids_NW: uint32 (N, W) (`words.word_ids`)."""
+def asked(ids_NW: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The words of pairs that are asked about, a phrase once: rows int64 (E,), ascending, and which of the words each
+    is, int64 (E,); and how many words there are. ids_NW: uint32 (N, W) (`words.word_ids`)."""
     word_V, pairs_V = counted(ids_NW, LEAST)
     fits_V = pairs_V <= MOST * len(ids_NW)
     chosen = np.sort(word_V[fits_V][np.argsort(-pairs_V[fits_V], kind="stable")[:_WORDS]])
     if len(chosen) == 0:
-        return np.full(ids_NW.shape, -1), 0
-    slot_NW = place_among(chosen, ids_NW)
-    there_NW = slot_NW >= 0
-    has_NV = csr_array(
-        (np.ones(there_NW.sum()), (np.nonzero(there_NW)[0], slot_NW[there_NW])), (len(ids_NW), len(chosen))
-    )
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+    row_E, column_E = np.nonzero(ids_NW)
+    place_E = place_among(chosen, ids_NW[row_E, column_E])
+    row_E, place_E = row_E[place_E >= 0], place_E[place_E >= 0]
+    has_NV = csr_array((np.ones(len(row_E)), (row_E, place_E)), (len(ids_NW), len(chosen)))
     both_VV = (has_NV.T @ has_NV).toarray()
     either_VV = both_VV.diagonal()[:, None] + both_VV.diagonal() - both_VV
     phrases, phrase_V = connected_components(csr_array(both_VV > _TOGETHER * either_VV))
-    slot_NW = np.sort(np.where(there_NW, phrase_V[slot_NW], -1), axis=1)
-    slot_NW[:, 1:][slot_NW[:, 1:] == slot_NW[:, :-1]] = -1
-    return slot_NW, phrases
+    row_E, word_E = np.divmod(np.unique(row_E * phrases + phrase_V[place_E]), phrases)
+    return row_E, word_E, phrases

@@ -40,15 +40,15 @@ def suspects(
             "give (N, W), (N,) and (N,)"
         )
     usual = float(accused_N.mean()) if len(accused_N) else 0.0
-    slot_NW, words = asked(ids_NW)
+    row_E, word_E, words = asked(ids_NW)
+    out_N = np.zeros(len(ids_NW), bool)
     if not 0 < usual < 1 or not words:
-        return np.zeros(len(ids_NW), bool)
-    there_NW = slot_NW >= 0
-    pairs_V = np.bincount(slot_NW[there_NW], minlength=words)
-    accused_V = np.bincount(slot_NW[there_NW & accused_N[:, None]], minlength=words)
+        return out_N
+    pairs_V = np.bincount(word_E, minlength=words)
+    accused_V = np.bincount(word_E[accused_N[row_E]], minlength=words)
     z_V = (accused_V - pairs_V * usual) / np.sqrt(np.maximum(pairs_V, 1) * usual * (1 - usual))
-    cleared_V = np.bincount(slot_NW[there_NW & cleared_N[:, None]], minlength=words)
+    cleared_V = np.bincount(word_E[cleared_N[row_E]], minlength=words)
     suspect_V = (z_V > chance) & (accused_V > _TIMES * usual * pairs_V)
     suspect_V &= cleared_V <= _CLEARED * (accused_V + cleared_V)
-    out_N: np.ndarray = (there_NW & suspect_V[slot_NW]).any(1)
+    out_N[row_E[suspect_V[word_E]]] = True
     return out_N

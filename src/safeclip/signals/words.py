@@ -75,19 +75,18 @@ def counted(ids_NW: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]
     return word_V[pairs_V >= least], pairs_V[pairs_V >= least]
 
 
-def place_among(word_V: np.ndarray, ids_NW: np.ndarray) -> np.ndarray:
-    """Of each id its place in word_V, which ascends, int64 (N, W); -1 where it is not there."""
-    place_NW = np.full(ids_NW.shape, -1)
-    if len(word_V):
-        there_NW = ids_NW > 0
-        place = np.searchsorted(word_V, ids_NW[there_NW]).clip(max=len(word_V) - 1)
-        place_NW[there_NW] = np.where(word_V[place] == ids_NW[there_NW], place, -1)
-    return place_NW
+def place_among(word_V: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Of each id its place in word_V, which ascends, int64 in the shape of ids; -1 where it is not there."""
+    if len(word_V) == 0:
+        return np.full(ids.shape, -1)
+    place = np.searchsorted(word_V, ids).clip(max=len(word_V) - 1)
+    found: np.ndarray = np.where(word_V[place] == ids, place, -1)
+    return found
 
 
 def jittered(caption_ND: Tensor) -> Tensor:
     """The vectors moved a little, the same way every time: among more equal captions than are asked for, any are as
     near."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(caption_ND.shape, generator=generator) * (_JITTER / caption_ND.shape[1] ** 0.5)
-    return torch.nn.functional.normalize(caption_ND + noise, dim=1)
+    moved_ND = torch.randn(caption_ND.shape, generator=generator).mul_(_JITTER / caption_ND.shape[1] ** 0.5)
+    return torch.nn.functional.normalize(moved_ND.add_(caption_ND), dim=1, out=moved_ND)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -107,15 +107,22 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
     return None, []
 
 
-def load(path: Path, net: nn.Module, belongs_to: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(
+    path: Path, net: nn.Module, belongs_to: dict[str, str], empty: tuple[str, ...] = ()
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The towers in place; returns the other tensors and the values.
 
-    belongs_to: what the values have to say under that name. Raises InputError on a torn checkpoint and another run's.
+    belongs_to: what the values have to say under that name. empty: tensors whose names begin so are not read; an empty
+    one stands for each. Raises InputError on a torn checkpoint and another run's.
     """
     try:
         values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        # as it is read, a tensor is a map of the file, which NFS then does not let go of
-        tensors = {name: t.clone() for name, t in load_file(path / "state.safetensors").items()}
+        with safe_open(path / "state.safetensors", "pt") as file:
+            # as it is read, a tensor is a map of the file, which NFS then does not let go of
+            tensors = {
+                name: torch.empty(0) if name.startswith(empty) else file.get_tensor(name).clone()
+                for name in file.keys()  # noqa: SIM118 (no iterator)
+            }
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{path}: checkpoint not readable ({reason(error)}); name an older one in checkpoints/latest"

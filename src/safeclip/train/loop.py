@@ -322,7 +322,8 @@ class _Trainer:
 
     def load(self, path: Path) -> None:
         """Go on where the checkpoint stands. Raises InputError where it belongs to another run."""
-        tensors, values = checkpoint.load(path, self.clip.net, self._identity())
+        unread = () if distributed.first() else tuple(f"method.{name}" for name in self.method.of_first)
+        tensors, values = checkpoint.load(path, self.clip.net, self._identity(), unread)
         checkpoint.unpack_optimizer(self.stepper.optimizer, tensors)
         own = {key.removeprefix("method."): value for key, value in tensors.items() if key.startswith("method.")}
         try:
