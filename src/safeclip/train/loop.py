@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -40,7 +39,7 @@ from safeclip.train.bad_pairs import BadPairs
 from safeclip.train.log import Log, NoLog
 from safeclip.train.losses import Losses, Step
 from safeclip.train.prefetch import prefetched
-from safeclip.train.progress import Bar
+from safeclip.train.progress import Bar, warn
 from safeclip.train.schedule import rate_at
 from safeclip.train.step import Stepper
 from safeclip.train.stop import Stop
@@ -86,16 +85,10 @@ def _train(config: RunConfig, run: RunDir, resume: bool, quiet: bool) -> RunDir:
         trainer.log.begin(0)
         cut_back(run.split_file, 0)
     for line in damaged:
-        _warn(line)
+        warn(line)
         trainer.log.add({"event": "note", "epoch": trainer.epoch, "text": line})
     trainer.run_all()
     return run
-
-
-def _warn(line: str) -> None:
-    """Said even in a quiet run."""
-    if distributed.first():
-        print(f"safeclip: {line}", file=sys.stderr, flush=True)
 
 
 class _Trainer:
@@ -136,7 +129,7 @@ class _Trainer:
         self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
-        self.losses = Losses(config.optim, self.log.add, _warn)
+        self.losses = Losses(config.optim, self.log.add, warn)
         self.seconds = 0.0
         self.saved_at = time.monotonic()
         self.stop = Stop()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from safeclip.terminal import printable
+from safeclip.train import distributed
 
 
 class Bar:
@@ -59,3 +60,9 @@ class Bar:
             self.live.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=self.stream, flush=True)
+
+
+def warn(line: str) -> None:
+    """Said even in a quiet run, by one process."""
+    if distributed.first():
+        print(f"safeclip: {printable(line)}", file=sys.stderr, flush=True)
