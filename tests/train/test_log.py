@@ -35,6 +35,16 @@ def drawn(run: RunDir) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def test_an_epochs_time_counts_from_its_beginning_whatever_was_saved_within(tmp_path: Path) -> None:
+    assert tiny.train(tmp_path / "run", changes={"method": "clip", "epochs": 2, "checkpoint_minutes": 1e-6}) == 0
+    lines = RunDir(tmp_path / "run").log()
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    whole = next(line for line in lines if line["event"] == "end")["seconds"]
+    assert sum(line["seconds"] for line in epochs) == pytest.approx(whole, rel=0.1)
+    for line in epochs:
+        assert line["pairs_per_second"] * line["seconds"] == pytest.approx(line["pairs"])
+
+
 def test_steps_and_epochs_can_be_drawn_and_nothing_else() -> None:
     assert scalars(STEP) == {"loss/clip": 2.5, "rate/clip": 1e-3, "logit_scale": 14.3}
     assert scalars(EPOCH) == {"epoch_loss/clip": 2.0, "epoch_loss/unimodal": 3.0, "pairs_per_second": 900.0}
