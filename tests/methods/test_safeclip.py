@@ -213,25 +213,6 @@ def test_what_the_data_alone_says_against_a_pair_keeps_it_out_also_after_a_resum
     assert data.glances == 1
 
 
-def test_what_has_a_row_for_every_pair_is_for_the_rank_that_decides_alone() -> None:
-    data = Data(400)
-    changes = {**BOTH, "safeclip.scoring": "running", "safeclip.veto": ["copies", "patterns"], "safeclip.pool_size": 9}
-    method, cfg = method_for(data, **changes)
-    list(drive(method, cfg, data, last=4))
-    state = method.state_dict()
-    large = {name for name, t in state.tensors.items() if t.numel() >= 400}
-    assert len(large) >= 4
-    assert all(name.startswith(method.of_first) for name in large)
-    other = build_method(cfg, 400, data.dim, decides=False)
-    unread = {n: torch.empty(0) if n.startswith(other.of_first) else t for n, t in state.tensors.items()}
-    other.load_state_dict(State(unread, state.values))
-    for mine, theirs in zip(method.plan(4, data.usable).batches, other.plan(4, data.usable).batches, strict=True):
-        assert np.array_equal(mine.uids, theirs.uids)
-    glances = data.glances
-    other.vetoes.look(data.tools(), torch.device("cpu"))
-    assert data.glances == glances, "what the first has is not asked for again, which it would not take part in"
-
-
 def coarse_pictures(count: int) -> np.ndarray:
     """Pictures of 8 x 8 even fields, uint8 (N, 32, 32, 3)."""
     return np.random.default_rng(0).integers(60, 196, (count, 8, 8, 3), np.uint8).repeat(4, 1).repeat(4, 2)
