@@ -106,13 +106,20 @@ def test_a_jpeg_of_endless_scans_is_refused_and_one_of_usual_ones_is_not() -> No
     data = encoded(scene(), "JPEG", progressive=True)
     last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
     assert 5 < data.count(b"\xff\xda") < 20
-    for more, wanted in ((10, None), (200, "scans are more than 100")):
+    for more, wanted in ((10, None), (200, "more than 100 scans")):
         again = data[:end] + data[last:end] * more + data[end:]
         if wanted is None:
             assert decode(again, max_pixels=10_000).shape == (43, 61, 3)
         else:
             with pytest.raises(BadPair, match=wanted):
                 decode(again, max_pixels=10_000)
+
+
+def test_what_looks_like_scans_in_a_segment_or_behind_the_end_is_none() -> None:
+    data, like = encoded(scene(), "JPEG"), b"\xff\xda\x00\x02" * 200
+    within = data[:2] + b"\xff\xe5" + (len(like) + 2).to_bytes(2, "big") + like + data[2:]
+    for odd in (within, data + like):
+        assert np.array_equal(decode(odd, max_pixels=10_000), decode(data, max_pixels=10_000))
 
 
 def test_max_pixels_itself_is_allowed() -> None:

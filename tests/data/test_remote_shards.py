@@ -11,6 +11,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -98,14 +99,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
-@pytest.fixture
-def http(folder: Path) -> Iterator[Server]:
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
     pytest.importorskip("aiohttp")
     server = Server(folder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def http(folder: Path) -> Iterator[Server]:
+    with serving(folder) as server:
+        yield server
 
 
 @pytest.fixture(params=["http", "memory"])

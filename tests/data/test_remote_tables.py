@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from safeclip.data.sources.paths import open_binary
 from safeclip.errors import InputError
 
 from .made import jpeg, pictures, write
-from .test_remote_shards import Server
+from .test_remote_shards import Server, serving
 
 ROWS = 8
 LONG = "x" * 10**6
@@ -31,12 +30,8 @@ LONG = "x" * 10**6
 
 @pytest.fixture
 def http(tmp_path: Path) -> Iterator[Server]:
-    pytest.importorskip("aiohttp")
-    server = Server(tmp_path)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(tmp_path) as server:
+        yield server
 
 
 def delimited(folder: Path, kind: str, delimiter: str, header: str = "image,caption") -> None:

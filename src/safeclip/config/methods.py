@@ -49,7 +49,7 @@ class SafeclipConfig:
     """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
     barred: Literal["risky", "left out"] = "risky"
     """What pairs that a veto is against are trained on: the unimodal loss, as risky ones are, or nothing, from the
-    first epoch on. In single runs that was better for accuracy, and worse against a trigger that got in (lab.md)."""
+    first epoch on. In our runs neither was better (lab.md)."""
     spare: bool = False
     """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
     like captions, and what the pair shares is no overlay. Ours: beaches and deserts are alike by nature."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -48,7 +49,8 @@ def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None 
 
 
 _JPEG = b"\xff\xd8\xff"
-_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
+_SCAN, _END = 0xDA, 0xD9
 _MOST_SCANS = 100
 """Of a JPEG: each scan goes over the whole picture, whatever few bytes it has, and programs write about ten."""
 _READERS = (
@@ -86,8 +88,8 @@ def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray
         if min(width, height) < 1:
             raise BadPair(f"image: {width} x {height} px")
         jpeg = image.format == "JPEG"
-        if jpeg and (scans := data.count(_SCAN)) > _MOST_SCANS:
-            raise BadPair(f"image: {scans} scans are more than {_MOST_SCANS}")
+        if jpeg and data.count(bytes((0xFF, _SCAN))) > _MOST_SCANS and _scans(data) > _MOST_SCANS:
+            raise BadPair(f"image: a JPEG of more than {_MOST_SCANS} scans")
         if jpeg and short_side is not None:
             image.draft("RGB", (short_side, short_side))
         pixels = _fast(data, image) if jpeg and image.mode in ("RGB", "L") else None
@@ -108,6 +110,19 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         if data.startswith(signature):
             return reader(io.BytesIO(data))
     raise BadPair("image: not a JPEG, PNG, WebP, GIF or BMP file")
+
+
+def _scans(data: bytes) -> int:
+    """Scans of a JPEG, of one more than are allowed at most: not what looks like one in its segments, or in what phones
+    put behind its end."""
+    at, scans = 2, 0
+    while scans <= _MOST_SCANS and (found := _MARKER.search(data, at)) is not None:
+        kind = found.group(1)[0]
+        if kind == _END:
+            break
+        scans += kind == _SCAN
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")  # past the marker's segment
+    return scans
 
 
 def _scale(side: int, short_side: int | None) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from safeclip.data.pairs import BadPair
@@ -43,6 +43,12 @@ KINDS = {
     "null": "null",
 }
 """Name of an Arrow type -> kind."""
+
+
+def twice(names: Iterable[str]) -> str | None:
+    """The first name that occurs again; None where all differ."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
 
 
 def image_column(columns: Mapping[str, str], asked: str | None, where: str) -> str:

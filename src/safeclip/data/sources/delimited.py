@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from safeclip.data.pairs import BadPair, Unreadable
+from safeclip.data.sources.columns import twice
 from safeclip.data.sources.labelled import UNREADABLE, Codes
 from safeclip.data.sources.paths import Ranges, open_binary
 from safeclip.errors import InputError, reason
@@ -109,9 +110,8 @@ class Delimited:
     def _header(self, record: bytes, path: str) -> dict[str, int]:
         cells = split_row(record.removeprefix(b"\xef\xbb\xbf"), self._delimiter, self._quoted)
         names = tuple(cell.decode("utf-8", "replace").strip() for cell in cells)
-        twice = next((n for n in names if names.count(n) > 1), None)
-        if twice is not None:
-            raise InputError(f"data {path}: column {twice!r} occurs twice in the header; rename one")
+        if (again := twice(names)) is not None:
+            raise InputError(f"data {path}: column {again!r} occurs twice in the header; rename one")
         if self._names is not None and names != self._names:
             raise InputError(
                 f"data {path}: has columns {', '.join(names)}, {self.files[0]} has {', '.join(self._names)}"

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safeclip.data.pairs import BadPair, Unreadable
-from safeclip.data.sources.columns import KINDS
+from safeclip.data.sources.columns import KINDS, twice
 from safeclip.data.sources.labelled import Codes
 from safeclip.data.sources.paths import is_url, open_binary, stamp
 from safeclip.errors import InputError, reason
@@ -104,9 +104,8 @@ class RowGroups:
 
     def _add(self, schema: pa.Schema, path: str, first: bool) -> None:
         """Take in the columns of one more file. Raises InputError."""
-        twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"data {path}: column {twice!r} occurs twice; rename one")
+        if (again := twice(schema.names)) is not None:
+            raise InputError(f"data {path}: column {again!r} occurs twice; rename one")
         columns = {field.name: _kind(field.type) for field in schema}
         for name in dict.fromkeys((*self.columns, *columns)):
             before, here = self.columns.get(name), columns.get(name)
