@@ -77,6 +77,21 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
     assert not (then & ~now).any(), "it only spares"
 
 
+def test_a_watermark_under_captions_of_anything_is_spared_beside_an_overlay() -> None:
+    made, rng = Data(COUNT), np.random.default_rng(0)
+    made.thumbnails, made.words = natural(COUNT, 1), rng.integers(100, 140, (COUNT, 4)).astype(np.uint32)
+    planted, watermarked = np.arange(COUNT) < 60, np.arange(COUNT) >= 850
+    made.words[planted, 0] = 7
+    for some, corner in ((planted, np.s_[-8:, -8:]), (watermarked, np.s_[:8, :8])):
+        made.thumbnails[(some, *corner)] = rng.integers(0, 256, (8, 8, 3))
+    strict, gentle = (vetoes(made, veto=["patterns"], spare=spare) for spare in (False, True))
+    now, then = (v.against(np.arange(COUNT))["patterns"] for v in (strict, gentle))
+    assert now[planted].all()
+    assert then[planted].all()
+    assert now[watermarked].mean() > 0.9
+    assert then[watermarked].mean() < 0.1
+
+
 def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
@@ -88,6 +103,7 @@ def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monk
     accused[:60], accused[1900:] = True, True
     known[0], known[1900:1920] = True, True
     monkeypatch.setattr("safeclip.methods.vetoes.vouched", lambda *_, **__: known)
+    monkeypatch.setattr("safeclip.methods.vetoes.untied", lambda *_, **__: np.zeros(2000, bool))
     own = config(**{"safeclip.veto": ["patterns"]}).safeclip
     kept = spared(glance, {"patterns": accused}, own, torch.device("cpu"))
     assert np.array_equal(np.flatnonzero(kept), np.arange(1900, 1920))

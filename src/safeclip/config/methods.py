@@ -52,7 +52,8 @@ class SafeclipConfig:
     first epoch on. In our runs neither was better (lab.md)."""
     spare: bool = False
     """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
-    like captions, and what the pair shares is no overlay. Ours: beaches and deserts are alike by nature."""
+    like captions, and what the pair shares is no overlay: beaches and deserts are alike by nature. And those that
+    `patterns` is against where the pictures of that pattern have captions of anything: frames, watermarks. Ours: on."""
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     rendering_deviations: float = 6.0

@@ -8,7 +8,8 @@
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
     suspects    it says what accused pairs say, and `texture` is a little so     signals/suspects.py
 
-`patterns` and `shifts` may spare pairs for which others vouch: signals/vouching.py.
+`patterns` and `shifts` may spare pairs for which others vouch (signals/vouching.py), and `patterns` those whose pattern
+lies under captions of anything (signals/untied.py).
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
 """
@@ -32,6 +33,7 @@ from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
 from safeclip.signals.suspects import suspects
 from safeclip.signals.texture import textured
+from safeclip.signals.untied import untied
 from safeclip.signals.vouching import vouched
 
 Score = Callable[[Glance, torch.device], np.ndarray]
@@ -100,10 +102,11 @@ _BLIND = 0.2
 
 
 def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
-    """Bool (N,): pairs that have a pattern in common with others because of what they show. out: by veto, bool (N,),
-    the pairs that it is against. Not spared are those of a strong pattern, for a trigger under true captions
-    (label-consistent) lies on pictures that others vouch for, and those of a word under which hardly another
-    pair is spared: one planted pair is enough to learn a pattern from."""
+    """Bool (N,): pairs that have a pattern in common with others because of what they show, or one that foretells no
+    caption. out: by veto, bool (N,), the pairs that it is against. Others may vouch for a pair, but not for one of a
+    strong pattern: a trigger under true captions (label-consistent) lies on pictures that others vouch for. Spared in
+    neither way are pairs of a word under which hardly another is: one planted pair is enough to learn a pattern from.
+    """
     common = [name for name in SPARING if name in out]
     kept = np.zeros(len(glance.hashes), bool)
     for name in common:
@@ -116,6 +119,9 @@ def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, devi
         veto = SCORED[name]
         assert veto.strong is not None
         kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
+    if "patterns" in out:
+        by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
+        kept |= untied(glance.thumbnails, glance.words, by_pattern, device=device)
     kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
     return kept
 

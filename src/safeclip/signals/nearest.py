@@ -64,12 +64,18 @@ def nearest(
 
 @torch.no_grad()
 def most_alike(
-    embed: Callable[[np.ndarray], Tensor], given_N: np.ndarray, k: int, chunk: int, max_reference: int
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Chunk by chunk: rows int64 (B,) and their k highest similarities to others, descending, (B, K); -inf where a row
-    has fewer others. For embeddings too large to hold: `embed` makes those (B, D) of the rows that it is given.
+    embed: Callable[[np.ndarray], Tensor],
+    given_N: np.ndarray,
+    k: int,
+    chunk: int,
+    max_reference: int,
+    asked_R: np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Chunk by chunk: rows int64 (B,), their k highest similarities to others, descending, (B, K), -inf where a row
+    has fewer others, and which these are, int64 (B, K). For embeddings too large to hold: `embed` makes those (B, D) of
+    the rows that it is given.
 
-    given_N: what they are made of, a row a pair.
+    given_N: what they are made of, a row a pair. asked_R: the rows to go through; None: all.
     chunk, max_reference: as in `nearest`. K is k, or the size of the reference set where that is less.
     """
     count, reference_M = len(given_N), drawn(given_N, max_reference)
@@ -78,12 +84,14 @@ def most_alike(
     ])  # fmt: skip
     slot_N = np.full(count, -1)
     slot_N[reference_M] = np.arange(len(reference_M))
-    for start in range(0, count, chunk):
-        rows = np.arange(start, min(start + chunk, count))
+    asked_R = np.arange(count) if asked_R is None else asked_R
+    for start in range(0, len(asked_R), chunk):
+        rows = asked_R[start : start + chunk]
         similar_BM = embed(rows) @ embedding_MD.T
         own = torch.from_numpy(np.flatnonzero(slot_N[rows] >= 0)).to(similar_BM.device)
         similar_BM[own, torch.from_numpy(slot_N[rows]).to(own.device)[own]] = -torch.inf
-        yield rows, similar_BM.topk(min(k, len(reference_M)), dim=1).values
+        most_BK, place_BK = similar_BM.topk(min(k, len(reference_M)), dim=1)
+        yield rows, most_BK, torch.from_numpy(reference_M).to(place_BK.device)[place_BK]
 
 
 @torch.no_grad()

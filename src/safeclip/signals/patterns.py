@@ -45,7 +45,7 @@ def shared_pattern(
     if count < 2:
         return out_N
     fine = lambda rows: whiten(thumbnails_NHWC[rows], strong).flatten(1)  # noqa: E731
-    for rows, most_BK in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference):
+    for rows, most_BK, _ in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference):
         there_BK = most_BK > -torch.inf
         total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)
         out_N[rows] = (total_B / there_BK.sum(1).clamp(min=1)).cpu().numpy()

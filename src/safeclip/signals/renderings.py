@@ -54,7 +54,7 @@ def crowded(
     if min(count, max_reference) < m + 1:
         return out_N
     palettes = lambda rows: palette(thumbnails_NHWC[rows], device)  # noqa: E731
-    for rows, alike_BM in most_alike(palettes, thumbnails_NHWC, m, chunk, max_reference):
+    for rows, alike_BM, _ in most_alike(palettes, thumbnails_NHWC, m, chunk, max_reference):
         apart_BM = (1 - alike_BM).clamp(min=_SAME)  # pictures of one colour are as far from each
         out_N[rows] = (apart_BM[:, m - 1] / apart_BM[:, k - 1]).log().cpu().numpy()
     return out_N
