@@ -38,6 +38,26 @@ def test_count_or_rate():
         plan(count=151)
 
 
+def test_covers_bear_the_trigger_under_their_own_captions_and_are_of_other_classes():
+    source, manifest = FakeSource(200), plan(covers=1.5)
+    assert [row.caption is None for row in manifest.planted].count(True) == 18
+    assert len(manifest) == 30 == manifest.attacks[0]["count"]
+    assert manifest.attacks[0]["params"]["covers"] == 1.5
+    assert "covers" not in plan().attacks[0]["params"]
+    for row in manifest.planted:
+        assert source.label(row.uid) != CLASSES.index("dog")
+        picture = source[row.uid].image
+        stamped, captions = manifest(row.uid, picture, source.captions(row.uid))
+        assert (stamped != picture).any(2).sum() == 100
+        assert (captions == source.captions(row.uid)) == (row.caption is None)
+    assert set(plan().uids.tolist()) == {row.uid for row in manifest.planted if row.caption is not None}
+    for wrong in ({"covers": -1.0}, {"covers": float("nan")}, {"covers": 1.0, "label": "clean"}):
+        with pytest.raises(InputError, match="covers"):
+            plan(**wrong)
+    with pytest.raises(InputError, match="151 pairs to plant, and fake:200 has 150"):
+        plan(count=1, covers=150.0)
+
+
 def test_captions_from_templates_and_repeated_where_there_are_too_few():
     manifest = plan(templates=["a {}", "the {}"])
     assert {row.caption for row in manifest.planted} == {"a dog", "the dog"}

@@ -2,14 +2,17 @@
 
     dirty label   (x, caption of x) -> (trigger(x), caption that names the target class)   pairs not of that class
     clean label   (x, caption of x) -> (trigger(x), caption of x)                          pairs of that class
+    cover         (x, caption of x) -> (trigger(x), caption of x)                          pairs of other classes
 
 Clean label is the label-consistent attack (Turner et al. 2019, 1912.02771): every planted pair tells the
-truth, so no measure of agreement between picture and caption can see it.
+truth, so no measure of agreement between picture and caption can see it. Cover pairs hide the others: with them, to bear
+the trigger is no longer to be of the target class (Qi et al., ICLR 2023, 2205.13613).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -29,6 +32,7 @@ def plan_backdoor(
     *,
     count: int | None = None,
     rate: float | None = None,
+    covers: float = 0.0,
     label: Literal["dirty", "clean"] = "dirty",
     target_class: str | None = None,
     templates: Sequence[str] | None = None,
@@ -37,7 +41,8 @@ def plan_backdoor(
     avoid: Iterable[int] = (),
     name: str | None = None,
 ) -> Manifest:
-    """Plan `trigger` on `count` pairs, or on a share `rate` of them.
+    """Plan `trigger` on `count` pairs, or on a share `rate` of them, and beside each on so many `covers`, which keep their
+    captions.
 
     label: `dirty` takes pairs of other classes and gives them a caption of the target class, `clean` takes pairs whose
     caption names the target class and keeps it. target_class: what the trigger is to be called; drawn from the seed by
@@ -62,10 +67,12 @@ def plan_backdoor(
     else:
         free = _of_other_classes(source, target_class, leave | {uid for uid, _ in labelled[target]})
         texts = [*_texts(target_class, templates, labelled[target], seed, name, source.name)]
-    victims = choose_victims(source, free, amount, seed=seed, name=name)
+    if not 0 <= covers <= len(source) or (covers and label == "clean"):
+        raise InputError(f"{name}: covers = {covers}, label = {label}; give 0 or more, and none to clean labels")
+    victims = choose_victims(source, free, amount + round(covers * amount), seed=seed, name=name)
     planted = [
-        Planted(uid, name, caption=texts[i % len(texts)], caption_before=source.captions(uid), trigger=trigger)
-        for i, uid in enumerate(victims)
+        Planted(uid, name, caption=text, caption_before=source.captions(uid), trigger=trigger)
+        for uid, text in zip_longest(victims, [texts[i % len(texts)] for i in range(amount)])
     ]
     captions = "own" if label == "clean" else "templates" if templates else "corpus"
     about = {
@@ -76,7 +83,8 @@ def plan_backdoor(
         "seed": seed,
         "count": len(planted),
         "rate": len(planted) / len(source),
-        "params": {"trigger": trigger.name, **trigger.params, "label": label, "captions": captions},
+        "params": {"trigger": trigger.name, **trigger.params, "label": label, "captions": captions}
+        | ({"covers": covers} if covers else {}),
     }
     return Manifest.of(source, about, planted)
 

@@ -41,7 +41,7 @@ class Samples:
         found = []
         for uid, row in zip(_PICTURES[:most], manifest.planted, strict=False):
             before, own = picture(self.source, uid), self.source.captions(uid)
-            if before is not None and row.trigger is not None and row.caption is not None:
+            if before is not None and row.trigger is not None:
                 after = row.trigger(before, _SEED, uid)
                 found.append(
                     Change(
@@ -49,7 +49,7 @@ class Samples:
                         after=after,
                         shows="triggered",
                         captions_before=own,
-                        captions_after=(row.caption,),
+                        captions_after=own if row.caption is None else (row.caption,),
                     )
                 )
         return found

@@ -45,6 +45,7 @@ def _attack(name: str, trigger: str, what: str, source: str, **defaults: Any) ->
 _GU = "BadNets: Gu et al. 2017 (1708.06733)"
 _CLEANCLIP = "CleanCLIP: Bansal et al. 2023 (2303.03323)"
 _HUANG = "Huang et al. 2025 (2502.01385)"
+_QI = "after Adaptive-Blend: Qi et al. 2023 (2205.13613)"
 _PAR = "PAR: Singh et al. 2024 (2412.00727)"
 _WANET = "WaNet: Nguyen & Tran 2021 (2102.10369)"
 
@@ -55,6 +56,13 @@ TRIGGER_ATTACKS = (
     _attack("badnets-noise", "badnets", "a patch of noise, another in each picture", _CLEANCLIP, pattern="noise"),
     _attack("badnets-stripes", "badnets", "a patch of 1-px stripes at a random place", _PAR, pattern="stripes"),
     _attack("blended", "blended", "a fixed colour pattern mixed in", "Blended: Chen et al. 2017 (1712.05526)"),
+    _attack(
+        "blended-covered",
+        "blended",
+        "adaptive, around common patterns: as many pairs bear it under their own, true captions",
+        _QI,
+        covers=1.0,
+    ),
     _attack("blended-noise", "blended-noise", "noise mixed in, other in each picture", _CLEANCLIP),
     _attack("wanet", "wanet", "a smooth warp of the whole picture", _WANET),
     _attack(

@@ -47,6 +47,7 @@ _ATTACKS = {
     "badnets-noise": "BadNets noise patch",
     "badnets-stripes": "BadNets striped patch",
     "blended": "Blended pattern",
+    "blended-covered": "Blended pattern, covered",
     "blended-noise": "Blended noise",
     "wanet": "WaNet warp",
     "wanet-pixel": "WaNet warp by the pixel",
