@@ -196,9 +196,8 @@ def chart(found: dict[str, list[Point]]) -> str:
             taken.append((start, at, wide))
             anchor = "end" if left else "start"
             out.append(f'<circle class="{KINDS[name]}" cx="{cx:.1f}" cy="{cy:.1f}" r="5"/>')
-            out.append(
-                f'<text class="{KINDS[name]}" x="{cx + (-9 if left else 9):.1f}" y="{at + 4:.1f}" text-anchor="{anchor}">{label}</text>'
-            )
+            where = f'x="{cx + (-9 if left else 9):.1f}" y="{at + 4:.1f}" text-anchor="{anchor}"'
+            out.append(f'<text class="{KINDS[name]}" {where}>{label}</text>')
     for i, name in enumerate(name for name, own in found.items() if own):
         at = HEIGHT - BOTTOM - 16 - 20 * i
         out.append(f'<circle class="{KINDS[name]}" cx="{WIDTH - 190}" cy="{at}" r="5"/>')
