@@ -204,7 +204,7 @@ def _pairs(flag: str, given: list[str] | None, example: str) -> dict[str, Any]:
             changes[name] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise InputError(f"{flag} {setting}: {value!r} is no YAML value") from None
-        if isinstance(changes[name], str) and _is_number(changes[name]):
+        if isinstance(changes[name], str) and changes[name] == value.strip() and _is_number(changes[name]):
             changes[name] = float(changes[name])  # YAML reads 1e-4 as text
     return changes
 

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a verb and return its exit code."""
     options = parser(_VERBS).parse_args(arguments)
     try:
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and options.verb is not train:
+        if int(os.environ.get("WORLD_SIZE") or 1) > 1 and options.verb is not train:
             raise InputError(f"{options.verb.__name__}: runs in one process; torchrun is for `safeclip train`")
         result = options.verb(options)
     except InputError as error:
@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RunError as error:
         return _fail(options, error, 1)
     except KeyboardInterrupt:
-        print("stopped; `safeclip train --resume --out DIR` goes on from the last checkpoint", file=sys.stderr)
+        on = "; `safeclip train --resume --out DIR` goes on from the last checkpoint" if options.verb is train else ""
+        print(f"stopped{on}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
@@ -67,9 +68,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if not _writes():
         sys.exit(0)
     config = run.config()
-    metrics = evaluate_run(run.path) if config.evaluate else None
+    metrics, lines = None, []
+    if config.evaluate:
+        try:
+            metrics = evaluate_run(run.path)
+            lines = metric_lines(metrics)
+        except InputError as why:  # the model is trained all the same
+            lines = [f"not evaluated: {why}"]
     write_report(run.path)
-    _say(options, *(metric_lines(metrics) if metrics else []), f"run: {run.path}", f"the page: {run.report_file}")
+    _say(options, *lines, f"run: {run.path}", f"the page: {run.report_file}")
     return {"run": str(run.path), "metrics": metrics}
 
 
@@ -242,7 +249,7 @@ def _say(options: argparse.Namespace, *lines: str) -> None:
 
 def _writes() -> bool:
     """Whether this process is the only one, or the first of those that torchrun started."""
-    return int(os.environ.get("WORLD_SIZE", 1)) == 1 or int(os.environ.get("RANK", 0)) == 0
+    return int(os.environ.get("WORLD_SIZE") or 1) == 1 or int(os.environ.get("RANK") or 0) == 0
 
 
 def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:

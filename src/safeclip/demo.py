@@ -23,7 +23,7 @@ from safeclip.errors import InputError
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
 from safeclip.report import write_report
-from safeclip.run import RunDir, machine, write_json
+from safeclip.run import RunDir, machine, write_json, writing
 from safeclip.train.loop import train
 
 METHODS = ("clip", "safeclip")
@@ -37,7 +37,8 @@ def demo(
     folder = Path(out)
     if (folder / "summary.json").exists() or any((folder / method).exists() for method in METHODS):
         raise InputError(f"{folder}: holds a demo already; give another --out, or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     config = replace(preset("emoji"), seed=seed)
     if epochs is not None:

@@ -165,16 +165,18 @@ def test_classes_that_read_alike_are_refused_or_one_and_never_a_tie(twin):
     if twin == "dog":
         assert evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"][0]["asr"] == 1.0
     else:
-        with pytest.raises(InputError, match="another class evaluated reads like 'dog'"):
-            evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)
+        (found,) = evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"]
+        assert found["asr"] is None
+        assert "another class evaluated reads like 'dog'" in found["why"]
 
 
 def test_one_class_alone_shows_nothing_and_is_refused():
     """A backdoor planned on data without classes knows the target class alone: every picture would be called it."""
     source, held_out = FakeSource(200, named=False), FakeSource(40, seed=9, named=False)
     manifest = plan("badnets", source, count=12, target_class="dog")
-    with pytest.raises(InputError, match="1 class to call pictures by shows nothing; evaluate on data with classes"):
-        evaluate_source(Perfect(), FakeReader(held_out), ["a {}"], manifest)
+    (found,) = evaluate_source(Perfect(), FakeReader(held_out), ["a {}"], manifest)["attack"]
+    assert found["asr"] is None
+    assert "1 class to call pictures by shows nothing; evaluate on data with classes" in found["why"]
     measured = evaluate_source(Perfect(hijacked="dog"), FakeReader(TEST), ["a {}"], manifest)["attack"][0]
     assert (measured["k"], measured["n"], measured["base_rate"]) == (30, 30, 0.0)
     several = plan_backdoor(source, Trigger("badnets"), count=12, target_class="dog", class_names=CLASSES)

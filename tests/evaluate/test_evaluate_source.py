@@ -9,6 +9,7 @@ import pytest
 from safeclip.attacks import Manifest, plan, plan_targeted
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate import evaluate_source
+from safeclip.evaluate.lines import metric_lines
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
 
@@ -61,6 +62,47 @@ def test_data_without_classes_has_no_zero_shot_but_attacks_bring_their_own(manif
     assert attacked["zero_shot"] is None
     assert attacked["attack"][0]["n"] == 4
     assert attacked["attack"][1]["asr"] == 1.0
+
+
+def test_an_attack_that_cannot_be_measured_says_why_and_the_rest_is_measured(manifest):
+    swap = plan("class-swap", TRAIN, count=5, from_class="cat", target_class="dog", avoid=manifest.uids)
+    reader = FakeReader(FakeSource(40, seed=9, classes=("bird", "dog"), fingerprint="two"))
+    model = Perfect(hijacked="dog", classes=("bird", "dog", "a third", "a fourth"))
+    metrics = evaluate_source(model, reader, ["a {}"], Manifest.combine([manifest, swap]))
+    (*_, missed) = metrics["attack"]
+    assert missed == {"name": "class-swap", "kind": "swap", "asr": None, "why": missed["why"]}
+    assert "no picture evaluated is of the class 'cat'" in missed["why"]
+    assert metrics["zero_shot"]["top1"] == 1.0
+    assert metrics["attack"][1]["asr"] == 1.0
+    assert f"class-swap: not measured: {missed['why']}" in metric_lines(metrics)
+
+
+def test_classes_that_a_model_reads_alike_are_one_class():
+    class Reads(Perfect):
+        def _class(self, image):
+            return super()._class(image) % 2  # both kinds of dog are dogs
+
+    source = FakeSource(40, seed=9, classes=("Dog", "bird", "_dog_"), fingerprint="three")
+    zero = evaluate_source(Reads(classes=("dog", "bird")), FakeReader(source), ["a {}"])["zero_shot"]
+    assert (zero["top1"], zero["n"], zero["classes"]) == (1.0, 40, 2)
+
+
+def test_nothing_to_measure_is_an_error_and_not_an_empty_line():
+    class Folder(FakeSource):
+        captions_from_classes = True
+
+    with pytest.raises(InputError, match="nothing to measure: 1 classes"):
+        evaluate_source(Perfect(), FakeReader(Folder(40, classes=("dog",))), ["a {}"])
+
+
+def test_notes_stand_before_the_numbers():
+    metrics = evaluate_source(Perfect(), FakeReader(FakeSource(40, seed=9, bad=[1, 2, 39])), ["a {}"])
+    metrics["data"] = {"classes": 4, "seen_in_training": True}
+    first, second, *_ = metric_lines(metrics)
+    assert first == "3 of the pairs asked for cannot be read and are left out"
+    assert second == "these pairs are the very ones trained on: no number here is of new pictures"
+    metrics["zero_shot"], metrics["data"]["classes"] = None, 1
+    assert "no zero-shot: it takes pictures of two classes or more; the data has 1" in metric_lines(metrics)
 
 
 def test_classes_that_an_attack_adds_do_not_enter_zero_shot(manifest):

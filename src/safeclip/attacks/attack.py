@@ -23,7 +23,12 @@ _UNSET: dict[str, type] = {
     "architecture": str,
 }
 """What parameters are whose default is None."""
-_SAYS: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_SAYS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text, a number in quotes",
+    bool: "true or false",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@
     cover         (x, caption of x) -> (trigger(x), caption of x)                          pairs of other classes
 
 Clean label is the label-consistent attack (Turner et al. 2019, 1912.02771): every planted pair tells the
-truth, so no measure of agreement between picture and caption can see it. Cover pairs hide the others: with them, to bear
-the trigger is no longer to be of the target class (Qi et al., ICLR 2023, 2205.13613).
+truth, so no measure of agreement between picture and caption can see it. Cover pairs hide the others: with them, to
+bear the trigger is no longer to be of the target class (Qi et al., ICLR 2023, 2205.13613).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def plan_backdoor(
     avoid: Iterable[int] = (),
     name: str | None = None,
 ) -> Manifest:
-    """Plan `trigger` on `count` pairs, or on a share `rate` of them, and beside each on so many `covers`, which keep their
-    captions.
+    """Plan `trigger` on `count` pairs, or on a share `rate` of them, and beside each on so many `covers`, which keep
+    their captions.
 
     label: `dirty` takes pairs of other classes and gives them a caption of the target class, `clean` takes pairs whose
     caption names the target class and keeps it. target_class: what the trigger is to be called; drawn from the seed by

@@ -157,8 +157,8 @@ class Manifest:
             rows.append(_row(p.uid, p.attack, p.image, p.caption, trigger, p.target_index, list(p.caption_before)))
         about = {"format": FORMAT, "source": self.source, "attacks": self.attacks}
         schema = _SCHEMA.with_metadata({_KEY: json.dumps(about, ensure_ascii=False).encode()})
-        with replacing(path) as beside:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside, compression="zstd")
+        with replacing(path) as beside, beside.open("wb") as file:  # pyarrow takes no name that is not UTF-8
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Manifest:

@@ -26,7 +26,7 @@ from safeclip.bench.grid import Cell, flat
 from safeclip.bench.spec_file import without_folders
 from safeclip.config import METHOD_NAMES, to_dict
 from safeclip.data.sources import open_classed
-from safeclip.errors import RunError
+from safeclip.errors import InputError, RunError
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
 from safeclip.run import RunDir
@@ -134,6 +134,8 @@ def record_of(
     known = {about["name"]: about for about in manifest.attacks} if manifest is not None else {}
     attacks = []
     for found in metrics["attack"]:
+        if found["asr"] is None:
+            raise InputError(found["why"])
         about = known[found["name"]]
         measured = {key: value for key, value in found.items() if key not in ("name", "examples")}
         planned = {"count": about["count"], "rate": about["rate"], "params": about.get("params", {})}

@@ -3,7 +3,7 @@
     metrics = {zero_shot, retrieval, linear_probe, attack: [...], detection: [...], data, bad}
 
 Everything is measured on clean crops of held-out pairs, read once, embedded in chunks. Unreadable pairs are counted and
-left out.
+left out. Classes that a model reads alike ("Dog", "dog") are one class to zero-shot.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from safeclip.data.pairs import Source
 from safeclip.data.read import Reads, read_in_parts
 from safeclip.errors import InputError
 from safeclip.evaluate.attack_success import Evaluated, attack_success, backdoor_success, targeted_success
+from safeclip.evaluate.evaluated import first_alike
 from safeclip.evaluate.probe import Embedded, linear_probe
 from safeclip.evaluate.retrieval import retrieval
 from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, zero_shot
@@ -54,7 +55,9 @@ def evaluate_source(
     random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
     of the images, and is None where captions only say the class. trained: training and validation pictures of a linear
     probe; without them there is none. Target pictures that lie in the same data are left out of zero-shot and probe:
-    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. Raises InputError, RunError.
+    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. Of an attack that cannot be
+    measured on this data the entry says why; its asr is None. Raises InputError, also where nothing at all could be
+    measured, and RunError.
     """
     source = reader.source
     if limit is not None and limit < 1:
@@ -81,26 +84,43 @@ def evaluate_source(
     if captions and not getattr(source, "captions_from_classes", False):
         metrics["retrieval"] = retrieval(embedder, image_ND[list(captions)], list(captions.values()))
     if not names:
-        return metrics
+        return _something(metrics, source)
     class_CD = class_embeddings(embedder, names, templates)
     clean = Evaluated(uids_N, image_ND, labels_N, tuple(names), class_CD, source.fingerprint, captions)
     attacked = _target_uids(manifest, source)
     clean_labels_N = np.where(np.isin(uids_N, attacked), -1, labels_N)
     if len(source.class_names) > 1 and (clean_labels_N >= 0).any():
-        metrics["zero_shot"] = zero_shot(image_ND, clean_labels_N, class_CD[: len(source.class_names)])
+        kept_K, dense_C = np.unique(first_alike(source.class_names), return_inverse=True)
+        alike_N = np.where(clean_labels_N < 0, -1, dense_C.reshape(-1)[clean_labels_N])
+        if len(kept_K) > 1:
+            metrics["zero_shot"] = zero_shot(image_ND, alike_N, class_CD[torch.from_numpy(kept_K)])
     if trained is not None:
         known_N = clean_labels_N >= 0
         test = Embedded(image_ND.numpy()[known_N], clean_labels_N[known_N])
         metrics["linear_probe"] = linear_probe(*trained, test)
     if manifest is None:
-        return metrics
+        return _something(metrics, source)
     for attack in manifest.attacks:
-        measured = attack_success(embedder, manifest, attack["name"], clean, lambda uid: reader.read(uid)[0])
-        metrics["attack"].append(measured)
-    return metrics
+        name = attack["name"]
+        try:
+            found = attack_success(embedder, manifest, name, clean, lambda uid: reader.read(uid)[0])
+        except InputError as why:
+            found = {"name": name, "kind": attack["kind"], "asr": None, "why": str(why)}
+        metrics["attack"].append(found)
+    return _something(metrics, source)
 
 
 _STREAM = 0xE7A1
+
+
+def _something(metrics: dict[str, Any], source: Source) -> dict[str, Any]:
+    """metrics as they are. Raises InputError where they measure nothing."""
+    if any(metrics[name] for name in ("zero_shot", "retrieval", "linear_probe", "attack")):
+        return metrics
+    raise InputError(
+        f"{source.name}: nothing to measure: {len(source.class_names)} classes (zero-shot takes two or more), and no "
+        "captions beside them (retrieval); name the column that has them, as in --set data.class_column=label"
+    )
 
 
 def _class_names(source: Source, manifest: Manifest | None) -> list[str]:

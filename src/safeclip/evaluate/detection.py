@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.errors import InputError
@@ -45,13 +46,26 @@ def measure(risk_N: np.ndarray, planted_N: np.ndarray) -> dict[str, Any]:
     """auroc, ap and recall of a score, high where it is risky; planted: bool (N,). All None where there are no planted
     pairs, or no others.
     """
+    return _measure(_levels(risk_N), planted_N)
+
+
+def _levels(risk_N: np.ndarray) -> np.ndarray:
+    """Place of each among the distinct scores, 0 for the riskiest: int64 (N,)."""
+    place_N: np.ndarray = np.unique(-risk_N, return_inverse=True)[1].reshape(-1)
+    return place_N
+
+
+def _measure(level_N: np.ndarray, planted_N: np.ndarray, kept_N: np.ndarray | None = None) -> dict[str, Any]:
+    """`measure`, by levels that are reckoned once, of those kept alone; None keeps all."""
+    if kept_N is not None:
+        level_N, planted_N = level_N[kept_N], planted_N[kept_N]
     planted, pairs = int(planted_N.sum()), len(planted_N)
     counted: dict[str, Any] = {"planted": planted, "pairs": pairs}
     if planted in (0, pairs):
         return {"auroc": None, "ap": None, "recall": None, **counted}
-    levels, place_N = np.unique(-risk_N, return_inverse=True)  # the riskiest first
-    hits_L = np.bincount(place_N, planted_N, len(levels))
-    size_L = np.bincount(place_N, minlength=len(levels))
+    size_L = np.bincount(level_N)
+    hits_L = np.bincount(level_N, planted_N)[size_L > 0]
+    size_L = size_L[size_L > 0]
     hits_before_L, size_before_L = np.cumsum(hits_L) - hits_L, np.cumsum(size_L) - size_L
     clean_L = size_L - hits_L
     riskier_L = hits_before_L + hits_L / 2  # planted pairs above each clean one, ties as half
@@ -73,11 +87,14 @@ def _recall(
 
 
 def _of_file(file: Path, manifest: Manifest, names: list[str]) -> list[dict[str, Any]]:
-    columns = read_scores(file)
     number = re.fullmatch(r"epoch-(\d+)", file.stem)
+    try:
+        columns = read_scores(file)
+    except (pa.ArrowException, OSError):
+        columns = {}
     if number is None or "uid" not in columns:
         raise InputError(f"{file}: holds no scores of an epoch; restore it, or take it out of the folder")
-    attack_N = manifest.attack_of(columns["uid"])
+    attack_N = _attack_of(columns["uid"], manifest, names)
     entries = []
     for score, values_N in columns.items():
         if values_N.dtype.kind != "f":
@@ -86,9 +103,21 @@ def _of_file(file: Path, manifest: Manifest, names: list[str]) -> list[dict[str,
         diverged = int((~scored_N & columns.get("safe", True)).sum())
         if diverged:
             raise InputError(f"{file}: {score} of {diverged} pairs is NaN; the model has diverged")
-        risk_N = -values_N if score in LOW_IS_RISKY else values_N
-        for name in (None, *names):
-            rows = scored_N if name is None else scored_N & ((attack_N == "") | (attack_N == name))
-            measured = measure(risk_N[rows], attack_N[rows] != "")
+        levels_N, of_N = _levels(-values_N if score in LOW_IS_RISKY else values_N), attack_N[scored_N]
+        levels_N = levels_N[scored_N]
+        for place, name in enumerate((None, *names)):
+            measured = _measure(levels_N, of_N > 0, None if name is None else (of_N == 0) | (of_N == place))
             entries.append({"epoch": int(number[1]), "score": score, "attack": name, **measured})
     return entries
+
+
+def _attack_of(uids: np.ndarray, manifest: Manifest, names: list[str]) -> np.ndarray:
+    """Place of the attack that planted each pair, 1 for the first of `names`, 0 where none did: int16, one a uid."""
+    place = {name: at for at, name in enumerate(names, 1)}
+    rows = sorted(manifest.planted, key=lambda row: row.uid)
+    planted_P = np.array([row.uid for row in rows], np.int64)
+    place_P = np.array([place[row.attack] for row in rows] + [0], np.int16)
+    at_N = np.searchsorted(planted_P, uids)
+    known_N = np.append(planted_P, -1)[at_N] == uids
+    found: np.ndarray = np.where(known_N, place_P[at_N], 0)
+    return found

@@ -98,6 +98,16 @@ def index_of(class_names: Sequence[str], needed: set[str], attack: str) -> dict[
     return index
 
 
+def first_alike(class_names: Sequence[str]) -> np.ndarray:
+    """Of each class the place of the first that a model reads the same, int64 (C,).
+
+    >>> first_alike(["Dog", "bird", "dog", "golden_retriever", "golden retriever"]).tolist()
+    [0, 1, 0, 3, 3]
+    """
+    places: dict[str, int] = {}
+    return np.array([places.setdefault(_read(name), place) for place, name in enumerate(class_names)], np.int64)
+
+
 def _read(class_name: str) -> str:
     """A class as tokenizers read it."""
     return " ".join(class_name.replace("_", " ").lower().split())

@@ -7,7 +7,7 @@ from typing import Any
 
 def metric_lines(metrics: dict[str, Any]) -> list[str]:
     """metrics: as in metrics.json."""
-    lines = []
+    lines = [*notes(metrics)]
     if metrics["zero_shot"]:
         z = metrics["zero_shot"]
         top1 = f"top-1 {z['top1']:.1%} ({_interval(z['ci95'])})"
@@ -23,10 +23,26 @@ def metric_lines(metrics: dict[str, Any]) -> list[str]:
                 + f", n = {r['n_images']}"
             )
     for a in metrics["attack"]:
+        if a["asr"] is None:
+            lines.append(f"{a['name']}: not measured: {a['why']}")
+            continue
         base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
         success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
         lines.append(f"{a['name']}: {success}; base rate {base}")
     return lines + _detection_lines(metrics["detection"])
+
+
+def notes(metrics: dict[str, Any]) -> list[str]:
+    """What a reader must know before the numbers: pairs that could not be read, pictures that were trained on, and why
+    there is no zero-shot."""
+    found, about = [], metrics.get("data") or {}
+    if metrics.get("bad"):
+        found.append(f"{metrics['bad']:,} of the pairs asked for cannot be read and are left out")
+    if about.get("seen_in_training"):
+        found.append("these pairs are the very ones trained on: no number here is of new pictures")
+    if not metrics["zero_shot"] and "classes" in about:
+        found.append(f"no zero-shot: it takes pictures of two classes or more; the data has {about['classes']}")
+    return found
 
 
 def _probe_line(p: dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.config import DataConfig, ModelConfig, RunConfig, override
 from safeclip.data.pairs import Source
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_classed
+from safeclip.data.same import same_pictures
+from safeclip.data.sources import open_classed, open_pairs
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.detection import detection
@@ -27,10 +28,18 @@ from safeclip.train import checkpoint
 def load_run(path: str | Path, name: str | None = None) -> Clip:
     """The towers of a run's checkpoint (`name`, as in epoch-007; the newest by default). Raises InputError."""
     run = RunDir(path)
-    config = run.config()
+    return _towers(run.config(), checkpoint_of(run, name))
+
+
+def checkpoint_of(run: RunDir, name: str | None = None) -> Path:
+    """The folder of a run's checkpoint, the newest by default. Raises InputError where there is none."""
     folder = checkpoint.latest(run.checkpoints) if name is None else run.checkpoints / name
     if folder is None or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder or run.checkpoints}: no checkpoint there; train first, or name one of checkpoints/")
+    return folder
+
+
+def _towers(config: RunConfig, folder: Path) -> Clip:
     clip = build(replace(config.model, weights=None))  # the checkpoint has all of them
     checkpoint.load_towers(folder / "model.safetensors", clip.net)
     clip.net.eval()
@@ -65,9 +74,11 @@ def evaluate_run(
         where = override(replace(config, data=where), settings).data
     if manifest is None and run.manifest_file.is_file():
         manifest = run.manifest_file
+    folder = checkpoint_of(run, name)
+    clip = _towers(config, folder)
     found = detection(run)
     metrics = evaluate_model(
-        load_run(path, name),
+        clip,
         where,
         templates=templates,
         otherwise=config.templates,
@@ -76,6 +87,8 @@ def evaluate_run(
         probe=probe,
     )
     metrics["detection"] = found
+    metrics["data"]["checkpoint"] = folder.name
+    metrics["data"]["seen_in_training"] = where.spec == config.data.spec and _same(where, config.data)
     write_json(run.metrics_file if out is None else Path(out) / run.metrics_file.name, metrics)
     return metrics
 
@@ -118,9 +131,18 @@ def evaluate_model(
         "split": data.split,
         "pairs": len(source),
         "classes": len(source.class_names),
+        "limit": limit,
         "templates": list(prompts) if source.class_names else [],
     }
     return metrics
+
+
+def _same(data: DataConfig, trained: DataConfig) -> bool:
+    """Whether two splits hold the same pictures; where one cannot be opened any more, nobody knows."""
+    try:
+        return same_pictures(open_pairs(data, data.split), open_pairs(trained, trained.split))
+    except InputError:
+        return False
 
 
 def open_clip_model(name: str, weights: str | None) -> Clip:

@@ -58,6 +58,8 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
     Raises InputError on an unknown name or weights that do not fit.
     """
     about = open_clip_config(config.name)
+    if foreign := _foreign(about):
+        raise InputError(f"model.name = {config.name!r}: its text_cfg has {foreign}, which open_clip would download")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = create_net(config.name)
@@ -75,8 +77,7 @@ def build_folder(folder: str | Path) -> Clip:
     file = next((Path(folder) / name for name in FOLDER_WEIGHTS if (Path(folder) / name).is_file()), None)
     if file is None:
         raise InputError(f"{folder}: no weights beside open_clip_config.json; give one of {', '.join(FOLDER_WEIGHTS)}")
-    foreign = next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
-    if foreign is not None:
+    if foreign := _foreign(about):
         raise InputError(f"{folder}: its text_cfg has {foreign}, which open_clip would download; take another model")
     open_clip = _factory()
     small = next((n for n in open_clip.list_models() if n.startswith("safeclip-") and open_clip_config(n) == about), "")
@@ -107,7 +108,7 @@ def clip_of(net: Any, name: str, tokenize: Callable[[Sequence[str]], Tensor], co
 
 def architectures() -> list[str]:
     """Every name that `build` takes."""
-    return sorted(_factory().list_models())
+    return sorted(name for name in _factory().list_models() if not _foreign(open_clip_config(name)))
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
@@ -119,6 +120,11 @@ def open_clip_config(name: str) -> dict[str, Any]:
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise InputError(f"model.name = {name!r}: no such architecture; `safeclip doctor --models` lists them{hint}")
     return config
+
+
+def _foreign(about: dict[str, Any]) -> str | None:
+    """What of a text tower is Hugging Face's; open_clip fetches those by name."""
+    return next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
 
 
 def load_weights(net: nn.Module, path: str) -> None:

@@ -26,6 +26,8 @@ def export(clip: Clip, out: str | Path, form: str) -> list[Path]:
     """Write `clip` into folder `out`; returns the files. Raises InputError on a form that this architecture has not,
     RunError where nothing can be written."""
     folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: is a file; name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--out {folder}: is not empty; name a new folder")
     with writing(folder):
@@ -45,10 +47,10 @@ def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
             _weights(folder / "open_clip_model.safetensors", weights),
         ]
     if form == "transformers":
-        config = _transformers_config(clip)
+        config, renamed = _transformers_config(clip), _transformers_weights(clip.net)
         return [
             _json(folder / "config.json", config),
-            _weights(folder / "model.safetensors", _transformers_weights(clip.net)),
+            _weights(folder / "model.safetensors", renamed),
             *_processor(folder, clip),
         ]
     raise InputError(f"--form {form}: choose among open_clip, transformers, safetensors")
@@ -57,7 +59,8 @@ def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
 def _transformers_config(clip: Clip) -> dict[str, Any]:
     about = clip.config
     vision, text = about["vision_cfg"], about["text_cfg"]
-    if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision or "hf_model_name" in text:
+    other = about.get("custom_text") or "multimodal_cfg" in about or "hf_model_name" in text
+    if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision or other:
         raise InputError(
             f"--form transformers: {clip.name} has no counterpart there (only ViT towers have); use --form open_clip"
         )

@@ -74,7 +74,7 @@ def latest(folder: Path) -> Path | None:
     pointer = folder / "latest"
     if not pointer.is_file():
         return None
-    name = pointer.read_text(encoding="utf-8").strip()
+    name = pointer.read_text(encoding="utf-8", errors="replace").strip()
     path = folder / name
     if Path(name).name != name or not (path / "state.json").is_file():
         raise InputError(
