@@ -156,6 +156,9 @@ def test_bad_input_is_exit_2_and_one_line_that_names_it_and_the_mend(
     assert out.exists() == there, "nothing is written for a run that cannot begin"
 
 
+POISON = ["poison", "--data", "emoji:concepts=9,pairs=900", "--attack", "badnets", "--out", "x"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -170,6 +173,12 @@ def test_bad_input_is_exit_2_and_one_line_that_names_it_and_the_mend(
         (["evaluate", "RUN", "--checkpoint", "epoch-099"], "epoch-099: no checkpoint there"),
         (["evaluate", "RUN", "--data", "emoji:pears=3"], "emoji.pears"),
         (["export", "RUN", "--out", "RUN"], "is not empty; name a new folder"),
+        ([*POISON, "--param", "target_class=3"], "give text, a number in quotes"),
+        ([*POISON, "--param", "target_class='3'"], "target_class = '3': no class of"),
+        (
+            ["train", "--preset", "cc12m_vitb32", "--model", "ViT-B-16-SigLIP", "--data", "emoji:", "--out", "x"],
+            "has hf_tokenizer_name, which open_clip would download",
+        ),
         (["poison", "--out", "m.parquet", "--data", "x.csv", "--attack", "badnets"], "x.csv"),
         (["doctor", "--data", "x.csv"], "x.csv"),
         (["doctor", "--data", "emoji:", "--set", "optim.rate=1"], "takes data settings only"),

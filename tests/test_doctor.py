@@ -31,7 +31,11 @@ def test_it_says_what_the_data_holds(table, capsys):
     named = ["--set", "data.class_names=[picture, number]"]
     assert main(["doctor", "--data", str(table), *COLUMNS, *named]) == 0
     assert "80 pairs, 2 classes" in capsys.readouterr().out
-    assert "nothing found that would stop a run" in said
+    assert "split = 'test': no such split" in said
+    assert "as in --set data.eval_split=val" in said
+    assert "nothing found" not in said
+    assert main(["doctor", "--data", str(table), *COLUMNS, "--set", "data.eval_split=val"]) == 0
+    assert "nothing found that would stop a run" in capsys.readouterr().out
 
 
 def test_more_bad_pairs_than_a_run_lets_pass_is_a_failure(table, capsys):
@@ -40,7 +44,9 @@ def test_more_bad_pairs_than_a_run_lets_pass_is_a_failure(table, capsys):
     assert main(["doctor", "--data", str(table), *COLUMNS, "--json"]) == 1
     told = capsys.readouterr()
     assert "2 of 80 pairs looked at cannot be used" in told.err
-    assert json.loads(told.out)["exit"] == 1
+    found = json.loads(told.out)
+    assert found["exit"] == 1
+    assert found["data"]["reasons"][0] == [3, f"image 'img/3.jpg': no such file in {table.parent}"], "nothing is lost"
     assert main(["doctor", "--data", str(table), *COLUMNS, "--set", "data.max_bad_share=0.1"]) == 0
     assert "uid 3: image 'img/3.jpg': no such file" in capsys.readouterr().out
 

@@ -209,7 +209,9 @@ def doctor(options: argparse.Namespace) -> dict[str, Any]:
     result = examine(data=data, models=options.models)
     _say(options, *result["lines"])
     if result["broken"]:
-        raise RunError("; ".join(result["broken"]))
+        failure = RunError("; ".join(result["broken"]))
+        failure.result = result
+        raise failure
     return result
 
 
@@ -258,7 +260,7 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     line = printable(" ".join(str(error).split()))
     print(f"safeclip: {line}", file=sys.stderr)
     if options.json:
-        print(json.dumps({"error": line, "exit": code}))
+        print(json.dumps({"error": line, "exit": code} | (getattr(error, "result", None) or {}), ensure_ascii=False))
     return code
 
 

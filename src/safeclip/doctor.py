@@ -14,6 +14,7 @@ from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_classed, open_pairs
+from safeclip.errors import InputError
 from safeclip.model import precision
 from safeclip.model.build import architectures
 from safeclip.model.threads import set_threads
@@ -49,6 +50,8 @@ def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str
                 f"{data.spec}: {found['bad']} of {found['looked_at']} pairs looked at cannot be used; "
                 f"a run stops above data.max_bad_share = {data.max_bad_share}"
             )
+        elif missing := _not_evaluated(data):
+            lines.append(missing)
         else:
             lines.append("nothing found that would stop a run")
     return {
@@ -59,6 +62,15 @@ def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str
         "data": found,
         "broken": broken,
     }
+
+
+def _not_evaluated(data: DataConfig) -> str | None:
+    """Why `train` would refuse to begin: a run is evaluated in the end."""
+    try:
+        open_pairs(data, data.eval_split)
+    except InputError as why:
+        return f"{why}: `train` evaluates on data.eval_split; give it one, as in --set data.eval_split=val"
+    return None
 
 
 def _data_lines(data: DataConfig, found: dict[str, Any]) -> list[str]:

@@ -3,13 +3,20 @@
 Every message is one line that names the file or field, the value, and the mend: it is printed as it stands.
 """
 
+from typing import Any
+
 
 class InputError(ValueError):
     """What the user gave cannot be used: a path, a column, a setting, a checkpoint. Exit code 2."""
 
 
 class RunError(RuntimeError):
-    """The work itself failed while running: too many bad pairs, a loss that is NaN. Exit code 1."""
+    """The work itself failed while running: too many bad pairs, a loss that is NaN. Exit code 1.
+
+    result: what was found out all the same, for `--json`.
+    """
+
+    result: Any = None
 
 
 class Halted(RunError):

@@ -6,6 +6,7 @@ and never a silent gap. Values are passed on as they lie; `words.number` and the
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Run:
     log: list[dict[str, Any]]
     splits: list[dict[str, Any]]
     attacks: list[AttackResult] = field(default_factory=list)
+    beside: bool = False
+    """Whether another run on the page has the same method."""
 
     @property
     def method(self) -> str:
@@ -63,7 +66,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        return model_name(self.method)
+        return model_name(self.method) + (f" ({self.folder.path.name})" if self.beside else "")
+
+    @property
+    def trained_on(self) -> tuple[Any, ...]:
+        """Data, split, pairs and planted pairs: what runs must have in common to be compared."""
+        data = self.config.get("data")
+        data = data if isinstance(data, dict) else {}
+        file = self.folder.manifest_file
+        planted = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+        pairs = next((line.get("pairs") for line in self.events("start")), None)
+        return (str(data.get("spec")), str(data.get("split")), str(pairs), planted)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line.get("event") == kind]
@@ -77,7 +90,7 @@ class Run:
 
 @dataclass
 class Facts:
-    """A page's material. demo: several runs on one poisoned data set; a plain CLIP run comes first."""
+    """A page's material. demo: several runs, meant to be on one poisoned data set; a plain CLIP run comes first."""
 
     path: Path
     demo: bool
@@ -90,6 +103,11 @@ class Facts:
     def baseline(self) -> Run | None:
         """The undefended model that a defence is compared with."""
         return next((run for run in self.runs if run.method == "clip"), None) if len(self.runs) > 1 else None
+
+    @property
+    def same(self) -> bool:
+        """Whether all runs were trained on the same pairs, planted ones among them. CleanCLIP mends on others."""
+        return len({run.trained_on for run in self.runs if run.method != "cleanclip"}) < 2
 
 
 def read(path: str | Path) -> Facts:
@@ -113,7 +131,9 @@ def read(path: str | Path) -> Facts:
         notes.append("manifest.parquet is missing: the attacked pictures are left out.")
     runs = [_run(folder, notes, folder.name + "/" if demo else "") for folder in folders]
     runs.sort(key=lambda run: (_place(run.method), run.folder.path.name))
+    methods = [run.method for run in runs]
     for run in runs:
+        run.beside = methods.count(run.method) > 1
         told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]
         entries = _list(run.metrics.get("attack")) or told
         run.attacks = [attack for entry in entries if (attack := _attack(entry, run)) is not None]

@@ -72,6 +72,7 @@ def render(facts: Facts) -> str:
         "small": part("data", lambda f: any(str(r.config["data"]["spec"]).startswith("emoji:") for r in f.runs), False),
         "baseline": facts.baseline is not None,
         "demo": facts.demo,
+        "same": facts.same,
         "papers": [text for method, text in PAPERS.items() if any(run.method == method for run in facts.runs)],
         "seeds": part("seeds", lambda f: sorted({count(run.config.get("seed")) for run in f.runs}), []),
         "notes": notes,

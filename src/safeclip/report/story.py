@@ -65,6 +65,12 @@ def warnings(facts: Facts) -> list[str]:
     """What a reader must know before believing the headline."""
     out = []
     base = facts.baseline
+    if not facts.same:
+        names = listed([run.name for run in facts.runs if run.method != "cleanclip"])
+        out.append(
+            f"{sentence(names)} were not trained on the same data with the same planted pairs: what stands side by "
+            "side here cannot be compared."
+        )
     for name in attack_names(facts):
         attack = _of(base, name) if base is not None else None
         if base is not None and attack is not None and not took(attack):
@@ -86,9 +92,29 @@ def warnings(facts: Facts) -> list[str]:
     if len({final_epochs(run) for run in facts.runs if run.method != "cleanclip"}) > 1:
         out.append("The models were trained for different numbers of epochs; their accuracies are not comparable.")
     for run in facts.runs:
+        out += _of_evaluation(run)
         if run.log and not run.events("end"):
             done = len(run.events("epoch"))
             out.append(f"{sentence(run.name)} has not finished training: {done} of {_epochs(run)} epochs are done.")
+    return out
+
+
+def _of_evaluation(run: Run) -> list[str]:
+    """What of a run was not measured, and on what its numbers should not have been."""
+    out = []
+    about, bad = run.metrics.get("data"), number(run.metrics.get("bad"))
+    if isinstance(about, dict) and about.get("seen_in_training") is True:
+        out.append(
+            f"{sentence(run.name)} was evaluated on the very pairs that it was trained on: no number is of new ones."
+        )
+    if bad:
+        out.append(f"{count(bad)} of the pairs that {run.name} was to be evaluated on cannot be read and are left out.")
+    entries = run.metrics.get("attack")
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("asr") is None and entry.get("why"):
+            out.append(
+                f"{attack_name(str(entry.get('name')))} was not measured on {run.name}: {plain(entry['why'], 300)}"
+            )
     return out
 
 

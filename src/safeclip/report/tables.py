@@ -111,6 +111,9 @@ def settings(facts: Facts) -> list[tuple[str, list[str]]]:
         values = [_setting(run, name) for run in facts.runs]
         if any(v != "–" for v in values):
             out.append((name, values))
+    evaluated = [_evaluated(run) for run in facts.runs]
+    if any(told != "–" for told in evaluated):
+        out.append(("evaluated on", evaluated))
     for attack in facts.manifest.attacks if facts.manifest is not None else []:
         about = f"{count(attack['count'])} pairs, {percent(attack['rate'], 2)} of the data, seed {attack['seed']}"
         out.append((f"planted: {plain(attack['name'], 40)}", [about] * len(facts.runs)))
@@ -167,7 +170,22 @@ def _setting(run: Run, name: str) -> str:
         value = model_name(value)
     if name == "model.weights" and isinstance(value, str):
         value = value.replace("\\", "/").rsplit("/", 1)[-1]
-    if name == "data.spec" and isinstance(value, str):  # a page names no folders of the machine it was made on
-        form, colon, file = value.partition(":")
-        value = form + colon + file.rsplit("/", 1)[-1] if colon else value.rsplit("/", 1)[-1]
+    if name == "data.spec" and isinstance(value, str):
+        value = _without_folder(value)
     return "–" if value is None else plain(value, 120)
+
+
+def _evaluated(run: Run) -> str:
+    """Data, split, checkpoint and limit of the last evaluation."""
+    about = run.metrics.get("data")
+    if not isinstance(about, dict) or not isinstance(about.get("spec"), str):
+        return "–"
+    limit = number(about.get("limit"))
+    parts = [_without_folder(about["spec"]), f"split {about.get('split')}", about.get("checkpoint")]
+    return plain(", ".join([*(str(p) for p in parts if p), *([f"{count(limit)} pairs at most"] if limit else [])]), 160)
+
+
+def _without_folder(spec: str) -> str:
+    """A page names no folders of the machine that it was made on."""
+    form, colon, file = spec.partition(":")
+    return form + colon + file.rsplit("/", 1)[-1] if colon else spec.rsplit("/", 1)[-1]
