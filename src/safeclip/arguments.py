@@ -102,6 +102,9 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", metavar="NAME", help="as in epoch-007 (default: the newest)")
     p.add_argument("--model", metavar="NAME", help="without a run: open_clip architecture")
     p.add_argument("--weights", metavar="FILE", help="without a run: its checkpoint")
+    p.add_argument(
+        "--tag", help="open_clip's tag of those weights, for its normalisation (default: the architecture's)"
+    )
     _add_set(p, "how --data is read, as in data.class_column=label")
     p.add_argument("--limit", type=int, help="pairs to evaluate at most, and of each split to fit on (default: all)")
     p.add_argument("--out", metavar="DIR", help="folder to write metrics.json into (default: the run's; else nowhere)")

@@ -154,7 +154,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             **given,
         )
     else:
-        clip = load_folder(options.run) if options.run else open_clip_model(options.model, options.weights)
+        clip = load_folder(options.run) if options.run else open_clip_model(*_named(options))
         metrics = evaluate_model(clip, data_config(options), **given)
         if options.out is not None:
             write_json(Path(options.out) / "metrics.json", metrics)
@@ -215,12 +215,21 @@ def doctor(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _named(options: argparse.Namespace) -> tuple[str, str | None, str | None]:
+    """Architecture, weights and tag; where these may want other pictures than the architecture has, it is said."""
+    from safeclip.model.build import tags_apart
+
+    if options.tag is None and options.weights is not None and (apart := tags_apart(options.model)):
+        _say(options, f"normalised as {options.model} has it; if the weights are one of {', '.join(apart)}, give --tag")
+    return options.model, options.weights, options.tag
+
+
 def _check_evaluate(options: argparse.Namespace, is_run: bool) -> None:
     """Raises InputError on arguments that do not go together."""
     if options.run is None and (options.model is None or options.data is None):
         raise InputError("evaluate: give a run's folder, or --model NAME --weights FILE --data SPEC")
-    if options.run is not None and (options.model or options.weights):
-        raise InputError("evaluate: --model and --weights are for evaluating without a run; leave them out")
+    if options.run is not None and (options.model or options.weights or options.tag):
+        raise InputError("evaluate: --model, --weights and --tag are for evaluating without a run; leave them out")
     if is_run:
         if options.set and options.data is None:
             raise InputError(

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError
-from safeclip.model.build import Clip, architectures, build
+from safeclip.model.build import Clip, _normalisation, architectures, build, clip_of, create_net, tags_apart
 from safeclip.model.pool import Pool
 
 
@@ -133,3 +133,18 @@ def test_the_tokenizer_goes_to_worker_processes_by_name() -> None:
     again = pickle.loads(pickle.dumps(tokenize))
     assert torch.equal(again(["a cat"]), tokenize(["a cat"]))
     assert len(pickle.dumps(tokenize)) < 200
+
+
+def test_a_tag_says_how_its_weights_want_their_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = small("ViT-S-32-alt")
+    assert plain.mean == (0.48145466, 0.4578275, 0.40821073)
+    with pytest.raises(
+        InputError, match=r"model\.tag = 'laion': open_clip knows no such weights of ViT-B-32; it knows "
+    ):
+        build(ModelConfig(name="ViT-B-32", tag="laion"))
+    with pytest.raises(InputError, match=r"model\.tag = 'dfn5b': its pictures are resized by 'squash'"):
+        build(ModelConfig(name="ViT-H-14-quickgelu", tag="dfn5b"))
+    assert "laion2b_s32b_b82k" in tags_apart("ViT-L-14")
+    assert tags_apart("safeclip-emoji") == []
+    made = create_net("ViT-S-32-alt", force_preprocess_cfg=_normalisation("ViT-L-14", "laion2b_s32b_b82k"))
+    assert clip_of(made, "x", plain.tokenize, plain.config).mean == (0.5, 0.5, 0.5)

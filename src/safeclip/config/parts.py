@@ -79,6 +79,9 @@ class ModelConfig:
     """open_clip architecture (`RN50`, `ViT-B-32`, ...) or `safeclip-emoji`, `safeclip-64px`."""
     weights: str | None = None
     """Checkpoint file to start from, in open_clip's form (.safetensors, or .pt without pickle); None: from scratch."""
+    tag: str | None = None
+    """Tag under which open_clip knows those weights, as in laion2b_s32b_b82k: pictures are normalised as they were for
+    it. None: as the architecture has it. Nothing is downloaded."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward pass; `auto` times a product on this machine and takes bf16 where it is faster."""
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None

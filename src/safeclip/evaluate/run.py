@@ -145,11 +145,12 @@ def _same(data: DataConfig, trained: DataConfig) -> bool:
         return False
 
 
-def open_clip_model(name: str, weights: str | None) -> Clip:
-    """Any open_clip architecture with the weights of a file. Raises InputError."""
+def open_clip_model(name: str, weights: str | None, tag: str | None = None) -> Clip:
+    """Any open_clip architecture with the weights of a file, its pictures normalised as the tag has it. Raises
+    InputError."""
     if weights is None:
         raise InputError(f"--model {name}: give its weights with --weights FILE; nothing is downloaded")
-    return build(ModelConfig(name=name, weights=weights))
+    return build(ModelConfig(name=name, weights=weights, tag=tag))
 
 
 _UNSET: dict[str, Any] = {

@@ -60,9 +60,10 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
     about = open_clip_config(config.name)
     if foreign := _foreign(about):
         raise InputError(f"model.name = {config.name!r}: its text_cfg has {foreign}, which open_clip would download")
+    given = {"force_preprocess_cfg": _normalisation(config.name, config.tag)} if config.tag else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = create_net(config.name)
+        net = create_net(config.name, **given)
     if config.weights:
         load_weights(net, config.weights)
     return clip_of(net, config.name, _Tokenizer(config.name), about)
@@ -125,6 +126,34 @@ def open_clip_config(name: str) -> dict[str, Any]:
 def _foreign(about: dict[str, Any]) -> str | None:
     """What of a text tower is Hugging Face's; open_clip fetches those by name."""
     return next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
+
+
+def tags_apart(name: str) -> list[str]:
+    """open_clip's tags of an architecture whose weights want other pictures than it has by default."""
+    usual = _factory().get_pretrained_cfg
+    wanted = {tag: _pictures(usual(name, tag)) for tag in _factory().list_pretrained_tags_by_model(name)}
+    return sorted(tag for tag, pictures in wanted.items() if pictures != _pictures({}))
+
+
+def _normalisation(name: str, tag: str) -> dict[str, Any]:
+    """Mean and deviation of pictures under a tag. Raises InputError on one that open_clip does not know, and where its
+    pictures are squashed to a square, which nothing here does."""
+    about = _factory().get_pretrained_cfg(name, tag)
+    if not about:
+        known = ", ".join(_factory().list_pretrained_tags_by_model(name)) or "none"
+        raise InputError(f"model.tag = {tag!r}: open_clip knows no such weights of {name}; it knows {known}")
+    mean, std, resize = _pictures(about)
+    if resize != "shortest":
+        raise InputError(f"model.tag = {tag!r}: its pictures are resized by {resize!r}, which is not done here")
+    return {"mean": mean, "std": std}
+
+
+def _pictures(about: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    from open_clip.transform import PreprocessCfg  # beside load_checkpoint, late: it takes seconds
+
+    usual = PreprocessCfg()
+    mean, std = (tuple(about.get(name) or getattr(usual, name)) for name in ("mean", "std"))
+    return mean, std, about.get("resize_mode") or usual.resize_mode
 
 
 def load_weights(net: nn.Module, path: str) -> None:
