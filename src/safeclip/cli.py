@@ -71,7 +71,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     metrics, lines = None, []
     if config.evaluate:
         try:
-            metrics = evaluate_run(run.path)
+            metrics = evaluate_run(run.path, quiet=options.quiet)
             lines = metric_lines(metrics)
         except InputError as why:  # the model is trained all the same
             lines = [f"not evaluated: {why}"]
@@ -138,6 +138,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         "manifest": options.manifest,
         "limit": options.limit,
         "probe": options.probe,
+        "quiet": False,
     }
     if options.download:
         from safeclip.data.sources.torchvision_sets import fetch

@@ -166,3 +166,11 @@ def test_captions_and_images_stay_together():
 
     metrics = evaluate_source(Heart(), FakeReader(TEST), ["a {}"])
     assert metrics["retrieval"]["image_to_text"]["r1"] == metrics["retrieval"]["text_to_image"]["r1"] == 1.0
+
+
+def test_progress_is_told_where_there_is_much_to_read_and_nobody_asked_for_quiet(monkeypatch, capfd):
+    monkeypatch.setattr(sys.modules["safeclip.evaluate"], "_SOON", 10)
+    evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])
+    assert capfd.readouterr().err == ""
+    evaluate_source(Perfect(), FakeReader(TEST), ["a {}"], quiet=False)
+    assert "evaluate  100%  pictures 40/40" in capfd.readouterr().err

@@ -25,6 +25,7 @@ from safeclip.evaluate.evaluated import first_alike
 from safeclip.evaluate.probe import Embedded, linear_probe
 from safeclip.evaluate.retrieval import retrieval
 from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, zero_shot
+from safeclip.train.progress import Bar
 
 __all__ = [
     "backdoor_success",
@@ -38,6 +39,8 @@ __all__ = [
 
 RETRIEVAL_IMAGES = 5000
 _CHUNK = 512
+_SOON = 4 * _CHUNK
+"""Pictures that are read before anybody asks for progress."""
 
 
 def evaluate_source(
@@ -48,6 +51,7 @@ def evaluate_source(
     limit: int | None = None,
     trained: tuple[Embedded, Embedded] | None = None,
     threads: int = 0,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """metrics.json of a model on the reader's pairs. The reader reads them as they lie, without planted pairs.
 
@@ -55,9 +59,9 @@ def evaluate_source(
     random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
     of the images, and is None where captions only say the class. trained: training and validation pictures of a linear
     probe; without them there is none. Target pictures that lie in the same data are left out of zero-shot and probe:
-    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. Of an attack that cannot be
-    measured on this data the entry says why; its asr is None. Raises InputError, also where nothing at all could be
-    measured, and RunError.
+    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. quiet: tell no progress. Of an
+    attack that cannot be measured on this data the entry says why; its asr is None. Raises InputError, also where
+    nothing at all could be measured, and RunError.
     """
     source = reader.source
     if limit is not None and limit < 1:
@@ -66,7 +70,7 @@ def evaluate_source(
     order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
     some = order[:limit] if names else order[: min(limit or RETRIEVAL_IMAGES, RETRIEVAL_IMAGES)]
     uids_N, image_ND, captions, bad = read_pairs(
-        embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist()), threads
+        embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist()), threads, quiet
     )
     if not len(uids_N):
         raise InputError(f"{source.name}: none of {len(some)} pairs can be read; `safeclip doctor --data` says why")
@@ -135,21 +139,28 @@ def _class_names(source: Source, manifest: Manifest | None) -> list[str]:
 
 
 def read_pairs(
-    embedder: Embeds, reader: Reads, uids: np.ndarray, with_captions: frozenset[int], threads: int = 0
+    embedder: Embeds,
+    reader: Reads,
+    uids: np.ndarray,
+    with_captions: frozenset[int],
+    threads: int = 0,
+    quiet: bool = True,
 ) -> tuple[np.ndarray, Tensor, dict[int, tuple[str, ...]], int]:
     """uids that could be read, their embeddings, captions by row of those in `with_captions`, and how many failed."""
     read: list[int] = []
     parts: list[Tensor] = []
     captions: dict[int, tuple[str, ...]] = {}
     bad = 0
-    for part in read_in_parts(reader, uids, _CHUNK, threads):
-        bad += len(part.bad)
-        for uid, texts in zip(uids[part.rows].tolist(), part.captions, strict=True):
-            if uid in with_captions:
-                captions[len(read)] = texts
-            read.append(uid)
-        if part.pictures:
-            parts.append(finite(embedder.images(part.pictures)))
+    with Bar("evaluate", quiet=quiet or len(uids) <= _SOON) as bar:
+        for part in read_in_parts(reader, uids, _CHUNK, threads):
+            bad += len(part.bad)
+            for uid, texts in zip(uids[part.rows].tolist(), part.captions, strict=True):
+                if uid in with_captions:
+                    captions[len(read)] = texts
+                read.append(uid)
+            if part.pictures:
+                parts.append(finite(embedder.images(part.pictures)))
+            bar.at((len(read) + bad) / len(uids), f"pictures {len(read) + bad:,}/{len(uids):,}")
     return np.array(read, np.int64), torch.cat(parts) if parts else torch.empty(0, 0), captions, bad
 
 

@@ -58,13 +58,15 @@ def evaluate_run(
     templates: tuple[str, ...] | None = None,
     probe: bool = False,
     out: str | Path | None = None,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Zero-shot, retrieval, attack success and detection of a run, with `probe` its linear probe; written to
     metrics.json in `out`, the run's folder by default.
 
     data, split: what to evaluate on; by default the run's data and its `data.eval_split`. settings: how other data is
     read, by dotted name, as in {"data.class_column": "label"}. manifest: attacks to measure, by default the run's own.
-    templates: zero-shot prompts, instead of the data's own, or the run's. Raises InputError, RunError.
+    templates: zero-shot prompts, instead of the data's own, or the run's. quiet: tell no progress. Raises InputError,
+    RunError.
     """
     run = RunDir(path)
     config = run.config()
@@ -85,6 +87,7 @@ def evaluate_run(
         manifest=manifest,
         limit=limit,
         probe=probe,
+        quiet=quiet,
     )
     metrics["detection"] = found
     metrics["data"]["checkpoint"] = folder.name
@@ -102,6 +105,7 @@ def evaluate_model(
     manifest: str | Path | None = None,
     limit: int | None = None,
     probe: bool = False,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """metrics.json's content for a model on the pairs of `data` (its `split`). Raises InputError, RunError.
 
@@ -122,7 +126,14 @@ def evaluate_model(
         None if splits is None else probe_pictures(embedder, splits, reader_of, source.class_names, limit, data.workers)
     )
     metrics = evaluate_source(
-        embedder, reader_of(source), prompts, manifest=planted, limit=limit, trained=trained, threads=data.workers
+        embedder,
+        reader_of(source),
+        prompts,
+        manifest=planted,
+        limit=limit,
+        trained=trained,
+        threads=data.workers,
+        quiet=quiet,
     )
     if splits is not None:
         metrics["linear_probe"]["val_split"] = splits.val_split
