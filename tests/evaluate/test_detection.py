@@ -11,7 +11,7 @@ import pytest
 from safeclip.config import SIGNALS
 from safeclip.errors import InputError
 from safeclip.evaluate import detection as module
-from safeclip.evaluate.detection import LOW_IS_RISKY, detection, measure
+from safeclip.evaluate.detection import LOW_IS_RISKY, _attack_of, detection, measure
 from safeclip.run import RunDir, read_scores, write_scores
 from tests.reference.detection import auroc, average_precision, recall_at
 
@@ -122,6 +122,23 @@ def test_pairs_that_were_left_out_have_no_score_and_are_not_compared(run: RunDir
     after = next(e for e in detection(run) if e["epoch"] == 4 and e["score"] == "risk" and e["attack"] is None)
     assert after["pairs"] == before["pairs"] - 5
     assert 0 <= after["auroc"] <= 1
+
+
+def test_torn_scores_are_named_in_one_line(run: RunDir) -> None:
+    file = run.scores_file(4)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"epoch-004\.parquet: holds no scores of an epoch; restore it"):
+        detection(run)
+
+
+def test_pairs_find_their_attack_in_any_order_of_uids(run: RunDir) -> None:
+    from safeclip.attacks.manifest import Manifest
+
+    manifest = Manifest.load(run.manifest_file)
+    names = [attack["name"] for attack in manifest.attacks]
+    uids = np.random.default_rng(0).permutation(240)
+    wanted = manifest.attack_of(uids)
+    assert [("", *names)[place] for place in _attack_of(uids, manifest, names)] == wanted.tolist()
 
 
 def test_a_run_without_manifest_or_without_scores_has_nothing_to_detect(run: RunDir) -> None:
