@@ -79,9 +79,13 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
 
 def test_a_watermark_under_captions_of_anything_is_spared_beside_an_overlay() -> None:
     made, rng = Data(COUNT), np.random.default_rng(0)
-    made.thumbnails, made.words = natural(COUNT, 1), rng.integers(100, 140, (COUNT, 4)).astype(np.uint32)
-    planted, watermarked = np.arange(COUNT) < 60, np.arange(COUNT) >= 850
-    made.words[planted, 0] = 7
+    of = rng.integers(0, 30, COUNT)
+    colour = rng.uniform(-30, 30, (30, 1, 1, 3))[of]  # all that a class has in common
+    made.thumbnails = (natural(COUNT, 1) * 0.4 + 76 + colour).clip(0, 255).astype(np.uint8)
+    made.words = rng.integers(100, 140, (COUNT, 4)).astype(np.uint32)
+    made.words[:, 0] = of + 1
+    planted, watermarked = (np.arange(COUNT) < 60) & (of != TARGET), np.arange(COUNT) >= 850
+    made.words[planted, 0] = TARGET + 1
     for some, corner in ((planted, np.s_[-8:, -8:]), (watermarked, np.s_[:8, :8])):
         made.thumbnails[(some, *corner)] = rng.integers(0, 256, (8, 8, 3))
     strict, gentle = (vetoes(made, veto=["patterns"], spare=spare) for spare in (False, True))
@@ -102,6 +106,7 @@ def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monk
     accused, known = np.zeros((2, 2000), bool)
     accused[:60], accused[1900:] = True, True
     known[0], known[1900:1920] = True, True
+    monkeypatch.setattr("safeclip.methods.vetoes.fits", lambda *_, **__: np.zeros(2000, np.float32))
     monkeypatch.setattr("safeclip.methods.vetoes.vouched", lambda *_, **__: known)
     monkeypatch.setattr("safeclip.methods.vetoes.untied", lambda *_, **__: np.zeros(2000, bool))
     own = config(**{"safeclip.veto": ["patterns"]}).safeclip

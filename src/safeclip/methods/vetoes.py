@@ -34,7 +34,7 @@ from safeclip.signals.shifts import shared_shift
 from safeclip.signals.suspects import suspects
 from safeclip.signals.texture import textured
 from safeclip.signals.untied import untied
-from safeclip.signals.vouching import vouched
+from safeclip.signals.vouching import fits, vouched
 
 Score = Callable[[Glance, torch.device], np.ndarray]
 """What a look at the data gives, reckoned on the device: float32 (N,), high where it is suspicious."""
@@ -114,14 +114,19 @@ def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, devi
     if not kept.any():
         return kept
     barred = np.any([*out.values()], axis=0)
-    kept &= vouched(glance.thumbnails, glance.captions, barred, device=device)
+    fits_N = fits(glance.thumbnails, glance.captions, barred, device=device)
+    if fits_N is None:
+        return np.zeros_like(kept)
+    kept &= vouched(fits_N, glance.captions, barred, device=device)
     for name in common:
         veto = SCORED[name]
         assert veto.strong is not None
         kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
     if "patterns" in out:
         by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
-        kept |= untied(glance.thumbnails, glance.words, by_pattern, device=device)
+        kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, ~barred, device=device)
+    for name in out.keys() - {*SPARING}:
+        kept &= ~out[name]
     kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
     return kept
 

@@ -28,19 +28,18 @@ _FEWEST = 32
 
 
 @torch.no_grad()
-def vouched(
+def fits(
     thumbnails_NHWC: np.ndarray,
     caption_ND: Tensor,
     accused_N: np.ndarray,
-    k: int = 16,
     max_reference: int = 1_000_000,
     device: torch.device | None = None,
-) -> np.ndarray:
-    """Bool (N,): accused pairs that are vouched for.
+) -> np.ndarray | None:
+    """s of each pair, float32 (N,), about -1..1; None where too few are not accused to learn from.
 
     thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. caption_ND: unit vectors (`words.caption_vectors`).
-    accused_N: bool. k: accused pairs that are judged together. max_reference: above this many pairs, content is learned
-    from a random subset of this size. device: where it is reckoned; None is the CPU.
+    accused_N: bool. max_reference: above this many pairs, content is learned from a random subset of this size. device:
+    where it is reckoned; None is the CPU.
 
     Raises:
         ValueError: shapes do not fit.
@@ -50,12 +49,20 @@ def vouched(
             f"vouching: {len(thumbnails_NHWC)} pictures, {len(caption_ND)} captions, {len(accused_N)} accused; "
             "give as many of each"
         )
+    if not accused_N.any() or len(accused_N) - int(accused_N.sum()) < _FEWEST:
+        return None
+    content = content_of(thumbnails_NHWC, device)
+    return foretold(thumbnails_NHWC, caption_ND, content, max_reference=max_reference, voters_N=~accused_N)
+
+
+@torch.no_grad()
+def vouched(
+    fits_N: np.ndarray, caption_ND: Tensor, accused_N: np.ndarray, k: int = 16, device: torch.device | None = None
+) -> np.ndarray:
+    """Bool (N,): accused pairs that are vouched for. fits_N: their s, as `fits` tells it. k: accused pairs that are
+    judged together. The rest as there."""
     out_N = np.zeros(len(accused_N), bool)
     rows = np.flatnonzero(accused_N)
-    if len(rows) == 0 or len(accused_N) - len(rows) < _FEWEST:
-        return out_N
-    content = content_of(thumbnails_NHWC, device)
-    fits_N = foretold(thumbnails_NHWC, caption_ND, content, max_reference=max_reference, voters_N=~accused_N)
     low, usual = np.quantile(fits_N[~accused_N], [_LOW, _USUAL])
     index_RK, there_RK = (part.cpu().numpy() for part in nearest(jittered(caption_ND)[rows], k, device=device))
     near_RK = np.where(there_RK, fits_N[rows[index_RK]], 0.0)

@@ -10,6 +10,9 @@ give the same vector on every machine.
 
 from __future__ import annotations
 
+import html
+import re
+import unicodedata
 import zlib
 from collections.abc import Sequence
 
@@ -22,6 +25,8 @@ from safeclip.data.scripts import words
 WIDTH = 77
 """Distinct words of a pair, at most: the first ones of its captions, one after the other. As many as CLIP reads tokens
 of a caption, so that in a pair's only caption no word that is learned hides behind others."""
+_PART = re.compile(r"\d+|[^\d_]+")
+"""Digits apart from letters, and no underscores."""
 _DIRECTIONS = (1 << 16) - 1
 """Random directions there are: some words share one."""
 _JITTER = 0.02
@@ -31,15 +36,28 @@ _JITTER = 0.02
 def word_ids(captions: Sequence[str]) -> np.ndarray:
     """Hashes of a pair's distinct words, uint32 (WIDTH,), 1 or more, filled up with 0.
 
-    >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a dog runs"])[:4].tolist()
+    Words are told as CLIP's tokenizer reads them, which undoes HTML's escapes and letters in other forms and splits at
+    digits and underscores: else one word would have many spellings, and each could pass for rare.
+
+    >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a d&#111;g ｒuns"])[:4].tolist()
     True
     """
-    distinct = dict.fromkeys(word for caption in captions for word in words(caption))
+    distinct = dict.fromkeys(part for caption in captions for word in words(_read(caption)) for part in _parts(word))
     ids = dict.fromkeys(max(1, zlib.crc32(word.encode())) for word in distinct)
     out = np.zeros(WIDTH, np.uint32)
     first = list(ids)[:WIDTH]
     out[: len(first)] = first
     return out
+
+
+def _read(caption: str) -> str:
+    if "&" in caption:
+        caption = html.unescape(html.unescape(caption))
+    return caption if caption.isascii() else unicodedata.normalize("NFKC", caption)
+
+
+def _parts(word: str) -> list[str]:
+    return [word] if word.isalpha() else _PART.findall(word)
 
 
 @torch.no_grad()
