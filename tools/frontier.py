@@ -27,7 +27,7 @@ BEGIN, END = "<!-- frontier: written by tools/frontier.py -->", "<!-- end of fro
 SETS = {
     "embedded emoji, 32 px": ("bench-emoji.json", "bench-parts.json", "bench-variants.json"),
     "RSICD, 64 px": ("bench-rsicd.json",),
-    "Flickr8k, 64 px": ("bench-flickr8k.json",),
+    "Flickr8k, 64 px": ("bench-prove-flickr8k.json",),
 }
 UNPLANTED = {"embedded emoji, 32 px": "unplanted.json", "RSICD, 64 px": "unplanted-rsicd.json"}
 LEAST = 0.8
