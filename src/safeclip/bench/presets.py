@@ -48,7 +48,7 @@ _OTHERS = (
     AttackSpec(name="badnets-corners", params={"count": 90, "least": 8}),
     AttackSpec(name="badnets-noise", params={"count": 120, "least": 12}),
     AttackSpec(name="badnets-stripes", params={"count": 120, "least": 12}),
-    AttackSpec(name="blended-covered", params={"count": 90, "alpha": 0.3, "covers": 1.0}),
+    AttackSpec(name="blended-covered", params={"count": 120, "alpha": 0.4, "covers": 0.5}),
     AttackSpec(name="blended-noise", params={"count": 90, "alpha": 0.4}),
     AttackSpec(name="sig", params={"count": 90}),
     AttackSpec(name="triangles", params={"count": 90, "alpha": 0.4}),
