@@ -69,12 +69,12 @@ def put(page: str, made: str) -> str:
 
 
 def points(folder: Path, files: Sequence[str]) -> list[Point]:
-    """Plain CLIP's rivals in the order of the files, each setting once."""
+    """Plain CLIP's rivals in the order of the files, each setting once; of a run in several, the first file's."""
     runs: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
     for file in (folder / name for name in files):
         values = json.loads(file.read_text("utf-8")) if file.is_file() else {"records": []}
         for record in values["records"]:
-            runs.setdefault(record["label"], {})[record["group"], record["seed"]] = record
+            runs.setdefault(record["label"], {}).setdefault((record["group"], record["seed"]), record)
     plain = runs.pop(BASELINE, {})
     return [point for label, own in runs.items() if (point := _point(label, own, plain)) is not None]
 
