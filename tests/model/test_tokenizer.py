@@ -27,7 +27,7 @@ CAPTIONS = [
     "wide&nbsp;angle&nbsp;shot&nbsp;of&nbsp;the&nbsp;harbour&nbsp;" * 20,
     "a red bus " * 500,
     "\n" * 3000 + "a cat",
-    "x" * 60 + " <end_of_text> " + "-" * 70,
+    "x" * 60 + " end_of_text " + "-" * 70,
     "",
 ]
 
@@ -82,3 +82,44 @@ def test_words_that_were_seen_are_forgotten_when_they_are_many(named: Clip, monk
 
 def test_a_tokenizer_that_cleans_nothing_is_left_as_it_is() -> None:
     assert tokenizer.BoundedTokenizer(lambda captions: torch.tensor([len(c) for c in captions]))(["a" * 3_000]) == 3_000
+
+
+MARKS = [
+    "<end_of_text>",
+    "<START_OF_TEXT>",
+    "&lt;end_of_text&gt;",
+    "&amp;lt;end_of_text>",
+    "<end_of_<end_of_text>text>",
+]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_caption_that_spells_the_mark_of_a_texts_end_does_not_end_there(
+    named: Clip, mark: str, tmp_path: Path
+) -> None:
+    """The tower reads what stands at the first such mark: words behind it would be looked at and never learned."""
+    for tokenize in (named.tokenize, *from_folders(named, tmp_path)):
+        with_it, without = tokenize([f"an airplane {mark} a dog", "an airplane a dog"]).tolist()
+        marks = tokenize.tokenizer.all_special_ids
+        assert [token for token in with_it if token in marks] == [token for token in without if token in marks]
+        assert not {*MARKS} & {*tokenize.read(f"an airplane {mark} a dog").split()}
+    assert tokenize(["an airplane <end_of_text> a dog"]).tolist() == [without]
+
+
+def test_what_is_read_of_a_caption_is_what_the_tower_sees(named: Clip) -> None:
+    simple = named.tokenize.tokenizer
+    room = simple.context_length - 2
+    many = [" ".join(word(n % 9 + 1, n + seed) for n in range(120)) for seed in range(5)]
+    glued = ["a plane " + ",".join(["dog", "grass", "puppy"] * 40), "a" * 300, "狗" * 300]
+    for caption in [*CAPTIONS, *many, *glued]:
+        cleaned, read = simple.clean_fn(caption), named.tokenize.read(caption)
+        tokens, left = simple.encode(read), cleaned[len(read) :]
+        if caption.isascii() and read == caption:
+            continue  # as short as that
+        assert cleaned.startswith(read)
+        assert len(tokens) <= room
+        assert not left or len(simple.encode(read + left[:12])) > room, "a few letters more do not fit"
+        before = simple.encode(read.rpartition(" ")[0])
+        assert named.tokenize([caption])[0, 1 : 1 + len(before)].tolist() == before
+    assert "dog" not in named.tokenize.read("a plane " + "on the runway " * 40 + "brown dog")
+    assert "puppy" in named.tokenize.read(glued[0]), "of what is learned no word is left out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from safeclip.config import DataConfig, ModelConfig
+from safeclip.config import DataConfig, ModelConfig, ViewsConfig
+from safeclip.data.loader import CLEAN, Loader, drawn
 from safeclip.data.pairs import BadPair
+from safeclip.data.plan import Batch
 from safeclip.model.build import build
 from safeclip.model.embed import Embedder
 from safeclip.signals.thumbnails import SIDE, thumbnails
@@ -40,7 +43,7 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     reader: Any = Pictures()
     bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
     monkeypatch.setattr(scoring, "_HASH_AT_ONCE", 2)
-    glance = scoring.glance(reader, bad, np.array([3, 5, 0, 1, 4]))
+    glance = scoring.glance(reader, str, bad, np.array([3, 5, 0, 1, 4]))
     small, words = glance.thumbnails, glance.words
     assert small.shape == (5, SIDE, SIDE, 3)
     assert small[:, 0, 0, 0].tolist() == [0, 60, 10, 20, 50]
@@ -49,9 +52,13 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     assert bad.reasons == {3: "torn"}
 
 
-@pytest.mark.parametrize("every_caption", [False, True])
+def first(captions: list[tuple[str, ...]], uids: np.ndarray) -> list[str]:
+    return [some[0] for some in captions]
+
+
+@pytest.mark.parametrize("draw", [first, None])
 def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_else(
-    every_caption: bool, tmp_path: Path, monkeypatch: Any
+    draw: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     reader: Any = Pictures()
     embedder = Embedder(build(ModelConfig(name="safeclip-emoji", precision="fp32")), torch.device("cpu"))
@@ -61,7 +68,7 @@ def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_
 
     def embed(vectors: bool) -> Any:
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
-        found = scoring.embed_all(reader, embedder, bad, every_caption, vectors, lambda *at: heard.append(at))
+        found = scoring.embed_all(reader, embedder, bad, draw, vectors, lambda *at: heard.append(at))
         assert np.flatnonzero(~bad.usable).tolist() == [3]
         return found
 
@@ -75,6 +82,33 @@ def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_
         torch.testing.assert_close(whole.cosine[uid], image @ text, rtol=1e-4, atol=1e-5)
     assert torch.equal(cosines.cosine, whole.cosine)
     assert cosines.image.shape == cosines.text.shape == (0, 128)
+
+
+class Told(Pictures):
+    """Most captions of each pair name the attacker's class; the first does not."""
+
+    def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        picture, _ = super().read(uid)
+        return picture, ("a true caption", *["a planted caption"] * 9)
+
+
+def test_a_pair_is_scored_by_the_caption_that_the_epoch_trains_on_so_that_none_speaks_for_another(
+    tmp_path: Path,
+) -> None:
+    reader: Any = Told()
+    clip = build(ModelConfig(name="safeclip-emoji", precision="fp32"))
+    embedder = Embedder(clip, torch.device("cpu"))
+    loader = Loader(reader, ViewsConfig(), clip.image_size, clip.tokenize, {"clean": CLEAN}, seed=4)
+    uids = np.array([0, 1, 2, 4, 5])
+    seen = set()
+    for epoch in range(1, 7):
+        bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
+        draw = partial(drawn, seed=4, epoch=epoch)
+        found = scoring.embed_all(reader, embedder, bad, draw, True, lambda *at: None)
+        trained = loader.make(epoch, Batch(uids, "clean")).tokens[0]
+        torch.testing.assert_close(found.text[uids], embedder.tokens(trained), rtol=1e-4, atol=1e-5)
+        seen |= {tuple(row.tolist()) for row in trained}
+    assert len(seen) == 2, "both captions were drawn"
 
 
 class Together(Pictures):
@@ -95,7 +129,7 @@ def test_a_pass_reads_in_as_many_threads_as_there_are_workers_and_finds_the_same
     readers: list[Any] = [Pictures(), Together()]
     for reader in readers:
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
-        glance = scoring.glance(reader, bad, np.arange(6))
+        glance = scoring.glance(reader, str, bad, np.arange(6))
         assert bad.reasons == {3: "torn"}
         found.append((glance, scoring.hash_all(reader, bad)))
     (one, hashes), (two, others) = found

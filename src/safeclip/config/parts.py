@@ -32,7 +32,8 @@ class DataConfig:
     image_root: str | None = None
     """Folder that relative image paths start from; None is the folder of the table."""
     caption_choice: Literal["one", "mean"] = "one"
-    """Scoring a pair of several captions: `one` takes the first, `mean` the mean similarity over all of them."""
+    """Scoring a pair of several captions: `one` takes the one that the epoch trains on, `mean` the mean similarity over
+    all of them."""
     workers: int = 0
     """Processes that read and decode beside the training one; 0 reads in the training process. Scoring and evaluation
     read in as many threads."""

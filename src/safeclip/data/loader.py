@@ -157,8 +157,7 @@ class Loader:
             pictures.append(picture)
             captions.append(found)
         uids = np.array(kept, np.int64)
-        which = uniforms(self.seed, epoch, uids, _CAPTION_STREAM, 1)[:, 0]
-        texts = [some[int(u * len(some))] for some, u in zip(captions, which.tolist(), strict=True)]
+        texts = drawn(captions, uids, self.seed, epoch)
         images = np.empty((recipe.views, len(kept), self.size, self.size, 3), np.uint8)
         colour, tokens = [], []
         for v in range(recipe.views):
@@ -180,6 +179,12 @@ class Loader:
         whole = torch.stack(tokens)
         shown = whole if self.cut is None else self.cut(whole)
         return Inputs(uids, batch.objective, torch.from_numpy(images), paint, shown, bad)
+
+
+def drawn(captions: Sequence[Sequence[str]], uids: np.ndarray, seed: int, epoch: int) -> list[str]:
+    """Of each pair the caption that this epoch trains on. captions: of each of the uids."""
+    which = uniforms(seed, epoch, uids, _CAPTION_STREAM, 1)[:, 0]
+    return [some[int(u * len(some))] for some, u in zip(captions, which.tolist(), strict=True)]
 
 
 def _worker_died(error: Exception) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from safeclip.config import ModelConfig
@@ -43,7 +43,7 @@ class Clip:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    tokenize: Callable[[Sequence[str]], Tensor]
+    tokenize: BoundedTokenizer
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -100,7 +100,7 @@ def create_net(name: str, **given: Any) -> Any:
         return _factory().create_model(name, pretrained_text=False, pretrained_image=False, **given)
 
 
-def clip_of(net: Any, name: str, tokenize: Callable[[Sequence[str]], Tensor], config: dict[str, Any]) -> Clip:
+def clip_of(net: Any, name: str, tokenize: BoundedTokenizer, config: dict[str, Any]) -> Clip:
     """The parts together, with the picture's side and normalisation as open_clip set them on the net."""
     size, preprocess = net.visual.image_size, net.visual.preprocess_cfg
     side = int(size[0] if isinstance(size, (tuple, list)) else size)

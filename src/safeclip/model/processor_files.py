@@ -14,7 +14,6 @@ from typing import Any
 
 from safeclip.model.build import Clip
 from safeclip.model.open_clip_import import import_open_clip
-from safeclip.model.tokenizer import BoundedTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -58,9 +57,8 @@ def tokenizer_files(clip: Clip) -> dict[str, Any]:
 def _simple(clip: Clip) -> Any:
     """open_clip's own tokenizer in lower case, of as many tokens as the text tower knows; None where it is another."""
     open_clip = import_open_clip()
-    bounded = clip.tokenize
-    found = bounded.tokenizer if isinstance(bounded, BoundedTokenizer) else None
+    found = clip.tokenize.tokenizer
     if not isinstance(found, open_clip.SimpleTokenizer) or found.reduction_fn is not None:
         return None
-    lower = bounded.clean is open_clip.tokenizer.get_clean_fn("lower")  # type: ignore[attr-defined]
+    lower = clip.tokenize.clean is open_clip.tokenizer.get_clean_fn("lower")
     return found if lower and found.vocab_size == clip.config["text_cfg"]["vocab_size"] else None

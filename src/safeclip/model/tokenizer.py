@@ -1,12 +1,14 @@
-"""An open_clip tokenizer that no caption can hold up: byte-pair encoding takes time quadratic in a word's length, and
-each word once seen is kept.
+"""An open_clip tokenizer that no caption can hold up or mislead: byte-pair encoding takes time quadratic in a word's
+length, each word once seen is kept, and a caption that spells the mark of a text's end would end there for the tower.
 
-What must stay true: a caption whose words have at most 256 characters gets the tokens that open_clip gives it, up to
-the end of the context, which lies far before the 2,000th character.
+What must stay true: a caption whose words have at most 256 characters, and which spells no mark, gets the tokens that
+open_clip gives it, up to the end of the context, which lies far before the 2,000th character. What `read` leaves out,
+the tower does not see.
 """
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +21,7 @@ CHARACTERS = 2_000
 WORDS = 1_000_000
 """Words whose tokens are kept: some 200 MB, in each process that tokenises."""
 
+_WORD = re.compile(r"\S+")
 _LONG_WORD = re.compile(r"(\S{256})\S+")
 
 
@@ -29,7 +32,7 @@ class BoundedTokenizer:
         self.tokenizer = tokenizer
         self.clean: Callable[[str], str] | None = getattr(tokenizer, "clean_fn", None)
         if self.clean is not None:  # SigLIP's has none, and takes linear time
-            tokenizer.clean_fn = partial(_shortened, self.clean)  # the cleaned text: in it &nbsp; parts words
+            tokenizer.clean_fn = partial(_shortened, self.clean, _marks(tokenizer))
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         if len(getattr(self.tokenizer, "cache", ())) > WORDS:
@@ -38,6 +41,33 @@ class BoundedTokenizer:
         tokens: Tensor = self.tokenizer(list(captions))
         return tokens
 
+    def read(self, caption: str) -> str:
+        """What the text tower sees of a caption: cleaned, and cut where the context ends, be it within a word."""
+        room = self.tokenizer.context_length - 2  # marks stand before and behind
+        if len(caption) <= room and caption.isascii() and not {"&", "<"} & {*caption}:
+            return caption  # a token is a character at least
+        if self.clean is None:
+            return " ".join(caption[:CHARACTERS].split()[:room])
+        text: str = self.tokenizer.clean_fn(caption)
+        if self._tokens(text) <= room:
+            return text
+        ends = [0, *(found.end() for found in _WORD.finditer(text))]
+        whole = bisect.bisect_right(ends, room, key=lambda end: self._tokens(text[:end]))
+        inside = range(ends[whole - 1], ends[whole])
+        cut = bisect.bisect_right(inside, room, key=lambda end: self._tokens(text[:end]))
+        return text[: inside[cut - 1]]
 
-def _shortened(clean: Callable[[str], str], text: str) -> str:
-    return _LONG_WORD.sub(r"\1", clean(text.lstrip()[:CHARACTERS]))
+    def _tokens(self, text: str) -> int:
+        return len(self.tokenizer.encode(text))
+
+
+def _shortened(clean: Callable[[str], str], marks: re.Pattern[str] | None, text: str) -> str:
+    text = clean(text.lstrip()[:CHARACTERS])  # before the words are looked at: in it &nbsp; parts them
+    return _LONG_WORD.sub(r"\1", text if marks is None else marks.sub(" ", text))
+
+
+def _marks(tokenizer: Any) -> re.Pattern[str] | None:
+    """What a caption must not spell: the tokens that stand for no text, as the end of it."""
+    numbers = getattr(tokenizer, "all_special_ids", ())
+    spelt = [re.escape(tokenizer.decoder[number]) for number in numbers]
+    return re.compile("|".join(spelt), re.IGNORECASE) if spelt else None

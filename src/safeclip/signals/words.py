@@ -15,6 +15,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -23,8 +24,9 @@ from torch import Tensor
 from safeclip.data.scripts import words
 
 WIDTH = 77
-"""Distinct words of a pair, at most: the first ones of its captions, one after the other. As many as CLIP reads tokens
-of a caption, so that in a pair's only caption no word that is learned hides behind others."""
+"""Distinct words of a pair, at most: the first of each caption, the second of each, and so on, so that no caption hides
+behind others. As many as CLIP reads tokens of a caption: of a pair's only caption no word that is learned is left out.
+"""
 _PART = re.compile(r"\d+|[^\d_]+")
 """Digits apart from letters, and no underscores."""
 _DIRECTIONS = (1 << 16) - 1
@@ -42,7 +44,8 @@ def word_ids(captions: Sequence[str]) -> np.ndarray:
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a d&#111;g ｒuns"])[:4].tolist()
     True
     """
-    distinct = dict.fromkeys(part for caption in captions for word in words(_read(caption)) for part in _parts(word))
+    each = [[part for word in words(_read(caption)) for part in _parts(word)] for caption in captions]
+    distinct = dict.fromkeys(word for row in zip_longest(*each) for word in row if word is not None)
     ids = dict.fromkeys(max(1, zlib.crc32(word.encode())) for word in distinct)
     out = np.zeros(WIDTH, np.uint32)
     first = list(ids)[:WIDTH]

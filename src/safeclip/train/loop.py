@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import RunConfig, to_dict
-from safeclip.data.loader import CLEAN, Inputs, Loader
+from safeclip.data.loader import CLEAN, Inputs, Loader, drawn
 from safeclip.data.plan import digest
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
@@ -258,12 +259,16 @@ class _Trainer:
                 self.stop.check(f"while scoring for epoch {self.epoch}")
             bar.at(done, f"{where} {i}/{n}")
 
-        every_caption = self.config.data.caption_choice == "mean"
+        one = (
+            None
+            if self.config.data.caption_choice == "mean"
+            else partial(drawn, seed=self.config.seed, epoch=self.epoch)
+        )
         return Tools(
             usable=self.bad.usable,
-            embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, every_caption, kept, progress),
+            embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, one, kept, progress),
             hashes=lambda: scoring.hash_all(self.reader, self.bad),
-            glance=lambda uids: scoring.glance(self.reader, self.bad, uids),
+            glance=lambda uids: scoring.glance(self.reader, self.clip.tokenize.read, self.bad, uids),
             decide=scoring.decide,
             restart=self._restart,
             record_split=self._record_split,

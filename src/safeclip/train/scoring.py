@@ -33,13 +33,14 @@ def embed_all(
     reader: Reader,
     embedder: Embedder,
     bad: BadPairs,
-    every_caption: bool,
+    draw: Callable[[list[tuple[str, ...]], np.ndarray], list[str]] | None,
     vectors: bool,
     progress: Callable[[int, int], None],
 ) -> Embeddings:
     """Clean embeddings of all usable pairs. Pairs that cannot be read leave `bad.usable`.
 
-    every_caption: a pair's text is the mean over its captions, not the first one. vectors: whether the embeddings are
+    draw: of pairs, by their captions and uids, the caption that is each one's text; None takes the mean over all, for
+    what training never draws must not speak for what it does. vectors: whether the embeddings are
     kept, or their cosines alone. progress: takes (pairs done, pairs), of this rank's.
     """
     count, dim, done = len(reader) if distributed.first() else 0, embedder.clip.dim, 0
@@ -54,7 +55,9 @@ def embed_all(
             rows = torch.from_numpy(part.rows)
             if not len(rows):
                 continue
-            captions = part.captions if every_caption else [some[:1] for some in part.captions]
+            captions = part.captions
+            if draw is not None:
+                captions = [(text,) for text in draw(captions, mine[part.rows])]
             of_image = embedder.images(part.pictures)
             flat = embedder.texts([caption for some in captions for caption in some])
             counts = torch.tensor([len(some) for some in captions])
@@ -92,8 +95,9 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
     return hashes
 
 
-def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
-    """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read."""
+def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.ndarray) -> Glance:
+    """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read. seen: what the text
+    tower reads of a caption, since words that it does not learn say nothing for a pair."""
     found: list[tuple[int, str]] = []
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
@@ -102,7 +106,7 @@ def glance(reader: Reader, bad: BadPairs, uids: np.ndarray) -> Glance:
             hashes[part.rows] = perceptual_hashes(part.pictures)
             small[part.rows] = thumbnails(part.pictures)
             fine[part.rows] = textures(part.pictures)
-            words[part.rows] = [word_ids(some) for some in part.captions] if part.captions else 0
+            words[part.rows] = [word_ids([*map(seen, some)]) for some in part.captions] if part.captions else 0
         return made
 
     whole = _blank(len(uids) if distributed.first() else 0)
