@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import tarfile
 import tracemalloc
 import zipfile
 
@@ -229,6 +230,53 @@ def test_shard_cut_between_members_is_truncated_too(tmp_path):
         open_source(str(path))
 
 
+def test_zeros_in_place_of_pairs_and_archives_behind_one_another_are_told(tmp_path):
+    path = img2dataset_shard(tmp_path / "0.tar", 0, 300)
+    whole = path.read_bytes()
+    third = len(whole) // 3 // 512 * 512
+    tail = whole[:third] + bytes(len(whole) - third)
+    for damaged in (tail, whole[:third] + bytes(512 * 9) + whole[third + 512 * 9 :], whole + whole):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"0\.tar: is truncated or damaged after .* samples, or holds several"):
+            open_source(str(path))
+    path.write_bytes(whole + bytes(2**16))
+    assert len(open_source(str(path))) == 300, "some programs fill up to blocks of their own"
+
+
+def test_pictures_that_are_links_or_have_a_dot_in_their_name_are_bad_pairs_and_not_lost(tmp_path):
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, data in (("a.jpg", jpeg(0)), ("a.json", b'{"caption": "x"}'), ("b.jpg", None)):
+            about = tarfile.TarInfo(name)
+            about.size = len(data or b"")
+            if data is None:
+                about.type, about.linkname = tarfile.LNKTYPE, "a.jpg"
+            archive.addfile(about, io.BytesIO(data or b""))
+        for name in ("b.json", "img.1.jpg", "img.1.txt", "c.alt.jpg", "c.jpg", "c.txt"):
+            data = {"b.json": b'{"caption": "y"}', "img.1.txt": b"z", "c.txt": b"z"}.get(name, jpeg(3))
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    source = open_source(str(path))
+    assert len(source) == 4
+    assert (source[0].image, source[3].image) == (jpeg(0), jpeg(3))
+    for uid, reason in ((1, "its image is a link"), (2, "or has a dot in its name")):
+        with pytest.raises(BadPair, match=reason):
+            source[uid]
+
+
+def test_a_members_negative_size_is_damage(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", jpeg(0)), ("a.cls", b"cat"), ("a.txt", b"x")])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"a.cls")
+    data[at + 124 : at + 136] = (-1).to_bytes(12, "big", signed=True)  # base-256, as GNU tar writes large numbers
+    data[at + 148 : at + 156] = b" " * 8
+    data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"is truncated in 'a\.cls'"):
+        open_source(str(path))
+
+
 def test_key_that_occurs_twice_is_one_bad_pair(tmp_path):
     members = [("a.jpg", jpeg(0)), ("a.txt", b"x"), ("a.jpg", jpeg(1)), ("b.jpg", jpeg(2)), ("b.txt", b"y")]
     source = open_source(str(write_tar(tmp_path / "0.tar", members)))
@@ -250,8 +298,6 @@ def test_traversing_names_are_keys_and_nothing_is_written(tmp_path):
 
 
 def test_links_missing_images_and_bad_json_are_bad_pairs(tmp_path):
-    import tarfile
-
     path = tmp_path / "0.tar"
     with tarfile.open(path, "w") as archive:
         link = tarfile.TarInfo("a.jpg")
@@ -272,7 +318,7 @@ def test_links_missing_images_and_bad_json_are_bad_pairs(tmp_path):
             archive.addfile(about, io.BytesIO(data))
     source = open_source(str(path))
     assert len(source) == 3
-    for uid, reason in enumerate(("no image", "JSON cannot be read", "not UTF-8")):
+    for uid, reason in enumerate(("its image is a link", "JSON cannot be read", "not UTF-8")):
         with pytest.raises(BadPair, match=reason):
             source[uid]
 

@@ -27,7 +27,7 @@ from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
 from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, stamps
 from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
-from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, TEXT, TWICE, TarIndex, cache_folder, tar_index
+from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, ODD, TEXT, TWICE, TarIndex, cache_folder, tar_index
 from safeclip.errors import InputError
 
 _KEYS = ("captions", "caption", "text", "txt", "title")
@@ -82,11 +82,10 @@ class ShardSource(Labelled):
 
     def __getitem__(self, uid: int) -> Pair:
         uid = self._checked(uid)
-        captions = self.captions(uid)
         image = self._member(uid, IMAGE)
         if not image:
             raise BadPair("no image")
-        return Pair(image, captions)
+        return Pair(image, self.captions(uid))
 
     def captions(self, uid: int) -> tuple[str, ...]:
         uid = self._checked(uid)
@@ -145,6 +144,8 @@ class ShardSource(Labelled):
             return b""
         if offset == TWICE:
             raise BadPair(f"duplicate key: more than one {_NAMES[part]} of this name in {os.path.basename(path)}")
+        if offset == ODD:
+            raise BadPair(f"its {_NAMES[part]} is a link, or has a dot in its name: keys end at the first")
         most = MAX_BYTES if part == IMAGE else MAX_TEXT_BYTES
         if size > most:
             raise BadPair(f"its {_NAMES[part]} of {size:,} bytes is more than {most:,}")

@@ -1,9 +1,9 @@
-"""Where a tar shard's samples lie: offset and size of each member, found once and kept beside the
-shard.
+"""Where a tar shard's samples lie: offset and size of each member, found once and kept beside the shard.
 
 What must stay true: nothing is unpacked, so that a member's name is only a key and never a path; an index is used
 only while the shard has the size and time it was made for; it is read without pickle, and no more of it than an index
-of a shard of that size can be. A key that occurs twice with one ending is marked, not guessed.
+of a shard of that size can be. A key that occurs twice with one ending is marked, not guessed, and so is a picture that the rule
+of names does not tell: no pair leaves without a word.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ from safeclip.data.sources.paths import Stamp, is_url, open_binary, read_url, st
 from safeclip.errors import InputError, reason
 
 IMAGE, TEXT, JSON = 0, 1, 2
-NONE, TWICE = -1, -2
-"""Offsets of a member that is not there, and of one that is there more than once."""
+NONE, TWICE, ODD = -1, -2, -3
+"""Offsets of a member that is not there, of one that is there more than once, and of one that is a link or has another
+dot in its name."""
 
 _PART = {"txt": TEXT, "json": JSON} | {ending.removeprefix("."): IMAGE for ending in ENDINGS}
-_VERSION = 2
+_VERSION = 3
 _CLASS_BYTES = 256
 _INDEX_BYTES = 1 << 28
 """Most that is read of an index at a URL."""
+_PADDING = 1 << 17
+"""Zeros that may stand behind a tar's end: programs fill up to 10 KiB, or as many blocks as they are told."""
 
 
 @dataclass(frozen=True)
@@ -92,36 +95,48 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
             before = -1
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep every header in memory
-                if member.offset_data + member.size > size:
+                if member.size < 0 or member.offset_data + member.size > size:
                     raise InputError(f"data {path}: is truncated in {member.name[:80]!r}; download the shard again")
                 if archive.offset <= before:
                     raise InputError(f"data {path}: its headers run backwards; the shard is damaged")
                 before = archive.offset
                 key, ending = _key(member.name)
-                if not member.isreg() or member.issparse() or (ending not in _PART and ending != "cls"):
+                part = _PART.get(ending)
+                if part is None and ending != "cls":
+                    part = IMAGE if _dotted(ending) else None
+                    if part is None:
+                        continue
+                if not key or member.isdir() or member.isdev():
                     continue
                 place = samples.setdefault(key, len(samples))
                 if place == len(offsets):
                     offsets.append([NONE] * 3)
                     sizes.append([0] * 3)
                     classes.append("")
-                if ending == "cls":
+                plain = member.isreg() and not member.issparse()
+                if part is None:
+                    if not plain:
+                        continue
                     here = handle.tell()
                     handle.seek(member.offset_data)
                     said = handle.read(min(member.size, _CLASS_BYTES)).decode("utf-8", "replace")
                     classes[place] = said.replace("\0", "").strip()  # NUL parts the names in the kept index
                     handle.seek(here)
                     continue
-                part = _PART[ending]
-                offsets[place][part] = member.offset_data if offsets[place][part] == NONE else TWICE
-                sizes[place][part] = member.size
+                known = offsets[place][part]
+                if plain and ending in _PART:
+                    offsets[place][part] = member.offset_data if known in (NONE, ODD) else TWICE
+                    sizes[place][part] = member.size
+                elif known == NONE:
+                    offsets[place][part] = ODD
             end = archive.offset
         except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
             raise InputError(f"data {path}: not an uncompressed tar file, or a damaged one ({reason(error)})") from None
         handle.seek(end)
-        if end + 512 > size or any(handle.read(512)):
+        if end + 512 > size or _damaged(handle):
             raise InputError(
-                f"data {path}: is truncated or damaged after {len(samples):,} samples; download the shard again"
+                f"data {path}: is truncated or damaged after {len(samples):,} samples, or holds several archives, one "
+                "behind the other; download the shard again, or name them one by one"
             )
     offset_N3, size_N3 = np.array(offsets, np.int64).reshape(-1, 3), np.array(sizes, np.int64).reshape(-1, 3)
     sample_N = (offset_N3[:, [IMAGE, TEXT]] != NONE).any(axis=1)  # a .json or .cls alone says something about the shard
@@ -134,6 +149,22 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
 def cache_folder() -> Path:
     """Where indices go whose shard lies in a folder that cannot be written."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "safeclip" / "shards"
+
+
+def _dotted(ending: str) -> bool:
+    """Whether a picture's ending follows another dot, as in img.1.jpg, whose key is img."""
+    return _PART.get(ending.rpartition(".")[2]) == IMAGE and "." in ending
+
+
+def _damaged(handle: IO[bytes]) -> bool:
+    """Whether what stands behind the last member is more than a tar's end: anything but zeros (pairs behind a hole, or
+    another archive), or more of those than programs write (a download that stopped, into a file made before)."""
+    zeros = 0
+    while part := handle.read(1 << 20):
+        zeros += len(part)
+        if part.count(0) != len(part) or zeros > _PADDING:
+            return True
+    return False
 
 
 def _mark(state: Stamp) -> np.ndarray:
@@ -205,7 +236,7 @@ def _load(place: Path | IO[bytes], mark: np.ndarray) -> TarIndex | None:
     whole = whole and offset_N3.ndim == 2 and offset_N3.shape == size_N3.shape == (len(codes), 3)
     if not whole or (len(codes) and not 0 <= codes.min() <= codes.max() < len(names)):
         return None
-    if (offset_N3 < TWICE).any() or (size_N3 < 0).any() or (size_N3 > size - offset_N3).any():
+    if (offset_N3 < ODD).any() or (size_N3 < 0).any() or (size_N3 > size - offset_N3).any():
         return None
     classes = Codes()
     classes.extend(names, codes)
