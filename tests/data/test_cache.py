@@ -64,3 +64,15 @@ def test_what_the_sample_says_is_too_much_is_not_tried() -> None:
     reader = Reader(Source(tuple(range(PAIRS))), DataConfig(cache_mib=4))
     assert not reader.cache_all()
     assert len(reader.source.asked) == 32
+
+
+def test_captions_count_as_pictures_do_and_are_held_as_they_are():
+    class Wordy(Source):
+        def captions(self, uid: int) -> tuple[str, ...]:
+            return tuple(f"{i} \ud800 é 猫 " + "x" * (10_000 if self.large else 10) for i in range(3))
+
+    config = DataConfig(cache_mib=1)
+    reader = Reader(Wordy(), config)
+    assert reader.cache_all()
+    assert reader.read(5)[1] == Wordy().captions(5)
+    assert not Reader(Wordy(large=(199,)), config).cache_all(), "200 pairs of 30 kB of captions are no MiB"

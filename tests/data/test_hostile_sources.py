@@ -5,16 +5,17 @@ the row.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from safeclip.data.pairs import BadPair
-from safeclip.data.sources import FORMATS, open_source
+from safeclip.data.sources import FORMATS, open_source, row_groups
 from safeclip.errors import InputError
 
-from .made import jpeg, pictures, write, write_json
+from .made import img2dataset_shard, jpeg, pictures, write, write_json
 
 
 @pytest.fixture
@@ -187,3 +188,47 @@ def test_what_is_not_there_is_one_line_with_the_mend(tmp_path, spec, says):
         open_source(spec.replace("{}", str(tmp_path)))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_large_value_of_many_rows_is_not_held_that_often(tmp_path, monkeypatch):
+    """Encoded as a dictionary it takes a few hundred bytes of the file."""
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 2**22)
+    value = pa.array([bytes(2**20)])
+    image = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), value).cast(pa.binary())
+    pq.write_table(pa.table({"image": image, "caption": ["x"] * 100}), tmp_path / "0.parquet", compression="zstd")
+    assert (tmp_path / "0.parquet").stat().st_size < 2**16
+    source = open_source(f"parquet:{tmp_path / '0.parquet'}")
+    with pytest.raises(BadPair, match="takes more than 4,194,304 bytes of memory"):
+        source[3]
+
+
+def test_rows_and_names_that_python_has_no_value_for_are_told(tmp_path):
+    field = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string()), pa.field("path", pa.string())])
+    twice = [pa.array([jpeg(0)]), pa.array(["a"]), pa.array(["b"])]
+    image = pa.StructArray.from_arrays(twice, fields=[field.field(i) for i in range(3)])
+    pq.write_table(pa.table({"image": image, "caption": ["x"]}), tmp_path / "0.parquet")
+    with pytest.raises(BadPair, match="row cannot be read"):
+        open_source(f"parquet:{tmp_path / '0.parquet'}")[0]
+    table = pa.table({"image": [jpeg(0)], "caption": ["x"], "QQQQ": [1]})
+    pq.write_table(table, tmp_path / "1.parquet", store_schema=False)
+    write(tmp_path / "1.parquet", (tmp_path / "1.parquet").read_bytes().replace(b"QQQQ", b"\xff\xfe\xff\xff"))
+    with pytest.raises(InputError, match=r"1\.parquet: not a Parquet file, or a damaged one"):
+        open_source(f"parquet:{tmp_path / '1.parquet'}")
+
+
+def test_names_that_are_not_utf8_are_read_all_the_same(tmp_path):
+    folder = os.fsencode(tmp_path / "set") + b"/caf\xe9"
+    os.makedirs(folder)
+    with open(folder + b"/0.jpg", "wb") as file:
+        file.write(jpeg(7))
+    source = open_source(f"folder:{tmp_path / 'set'}")
+    assert source[0].image == jpeg(7)
+    assert source[0].captions == ("a photo of a caf?",)
+    img2dataset_shard(Path(os.fsdecode(folder)) / "0.tar", 0, 2)
+    assert len(open_source(os.fsdecode(folder + b"/0.tar"))) == 2
+
+
+def test_a_column_of_many_splits_is_not_told_in_full(tmp_path):
+    write(tmp_path / "0.csv", "image,caption,split\n" + "".join(f"{i}.jpg,x,part {i:05d}\n" for i in range(5000)))
+    with pytest.raises(InputError, match=r"part 00019 and 4,980 more, or all$"):
+        open_source(f"csv:{tmp_path / '0.csv'}")

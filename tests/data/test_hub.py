@@ -7,9 +7,10 @@ import pickle
 import sys
 import types
 
+import pyarrow as pa
 import pytest
 
-from safeclip.data.pairs import Source
+from safeclip.data.pairs import BadPair, Source
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 
@@ -99,3 +100,15 @@ def test_old_versions_are_told_to_run_no_code_of_a_set(tmp_path, monkeypatch, ki
     with pytest.raises(InputError, match="enough seen"):
         open_source(f"hf:{tmp_path}" if kind == "folder" else "hf:user/name")
     assert asked == [told]
+
+
+def test_a_row_that_is_not_utf8_is_a_bad_pair(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    captions = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"fine"]).buffers())
+    rows = datasets.Dataset(pa.table({"image": pa.array([jpeg(0), jpeg(1)]), "caption": captions}))
+    rows.save_to_disk(tmp_path / "set")
+    source = open_source(f"hf:{tmp_path / 'set'}")
+    assert source[1].captions == ("fine",)
+    for ask in (source.__getitem__, source.captions):
+        with pytest.raises(BadPair, match="row is not UTF-8"):
+            ask(0)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from safeclip.config import DataConfig
 from safeclip.data import read
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_source, row_groups
+from safeclip.data.sources.paths import Ranges
 from safeclip.errors import Halted
 from safeclip.run import RunDir
 from safeclip.train.loop import train
 from tests import tiny
-from tests.data.made import jpeg
+from tests.data.made import img2dataset_shard, jpeg
 from tests.outcome import differences, outcome
 
 PAIRS = 60
@@ -176,3 +180,41 @@ def test_a_run_that_loses_its_data_saves_where_it_stands_and_goes_on_to_the_same
     train(tiny.config(changes), run.path, resume=True, quiet=True)
     assert differences(outcome(whole), outcome(run)) == []
     assert np.sum([line["event"] == "epoch" for line in run.log()]) == 2
+
+
+class Lost:
+    """A file of a mount that was lost and came back: opened before, it stays lost."""
+
+    times = 0
+
+    def __init__(self, path: str):
+        self.file, self.times = Path(path).open("rb"), Lost.times
+
+    def __getattr__(self, name: str):
+        if self.times != Lost.times and name != "close":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return getattr(self.file, name)
+
+
+def test_files_opened_before_the_storage_was_lost_are_opened_anew(tmp_path: Path, waits: list[float]) -> None:
+    source = open_source(str(img2dataset_shard(tmp_path / "0.tar", 0, PAIRS)))
+    source._ranges = Ranges(Lost)
+    reader = Reader(source, DataConfig(spec="wds:0.tar", cache_mib=0))
+    reader.check()
+    Lost.times += 1
+    assert reader.read(5)[1] == ("caption 5",)
+    assert sum(waits) == 0
+
+
+def test_so_are_parquet_files(tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"image": [jpeg(i) for i in range(PAIRS)], "caption": [f"caption {i}" for i in range(PAIRS)]})
+    pq.write_table(table, tmp_path / "0.parquet", row_group_size=10)
+    monkeypatch.setattr(row_groups, "is_url", lambda path: True)
+    monkeypatch.setattr(row_groups, "open_binary", Lost)
+    source = open_source(f"parquet:{tmp_path / '0.parquet'}")
+    reader = Reader(source, DataConfig(spec=source.name, cache_mib=0))
+    reader.check()
+    monkeypatch.setattr(row_groups, "CACHE_BYTES", 0)
+    source._table._tables.clear()
+    Lost.times += 1
+    assert reader.read(5)[1] == ("caption 5",)

@@ -19,6 +19,7 @@ import numpy as np
 from safeclip.config import DataConfig
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair, Pair, Source, Unreadable
+from safeclip.data.sources.labelled import Texts
 from safeclip.errors import Halted, InputError
 
 PATIENCE = (0.0, 1.0, 3.0, 10.0)
@@ -198,19 +199,20 @@ def read_in_parts(reader: Reads, uids: np.ndarray, at_once: int, threads: int = 
 
 
 class _Cache:
-    """Pictures end to end in one uint8 buffer, so that worker processes share it."""
+    """Pictures end to end in one uint8 buffer, and captions in another, so that worker processes share them."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self.pictures: list[np.ndarray] = []
         self.shapes: list[tuple[int, int]] = []
-        self.texts: list[tuple[str, ...]] = []
+        self.texts: list[tuple[str, ...]] | Texts = []
         self.bad: dict[int, str] = {}
         self.buffer = np.empty(0, np.uint8)
         self.offsets = np.zeros(1, np.int64)
 
     def add(self, image: np.ndarray, captions: tuple[str, ...]) -> None:
-        self.bytes += image.nbytes
+        assert isinstance(self.texts, list), "closed"
+        self.bytes += image.nbytes + sum(map(len, captions))
         self.pictures.append(image.reshape(-1))
         self.shapes.append(image.shape[:2])
         self.texts.append(captions)
@@ -222,7 +224,8 @@ class _Cache:
     def close(self) -> None:
         self.offsets = np.concatenate([[0], np.cumsum([p.size for p in self.pictures])])
         self.buffer = np.concatenate(self.pictures) if self.pictures else self.buffer
-        self.pictures = []
+        assert isinstance(self.texts, list), "closed"
+        self.pictures, self.texts = [], Texts(self.texts, errors="surrogatepass")
 
     def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
         if uid in self.bad:

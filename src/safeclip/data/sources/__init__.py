@@ -23,6 +23,7 @@ from safeclip.config import DataConfig
 from safeclip.data.named_classes import NamedClasses
 from safeclip.data.pairs import Shards, Source
 from safeclip.data.shard_order import window_of
+from safeclip.data.sources.paths import walk
 from safeclip.errors import InputError
 
 __all__ = ["FORMATS", "open_classed", "open_pairs", "open_source"]
@@ -143,7 +144,8 @@ def _told(spec: str) -> tuple[str, str]:
 
 
 def _told_folder(path: str) -> str:
-    names = os.listdir(path)
+    _, folders, files = next(walk(path, links=True))
+    names = folders + files
     if {"dataset_info.json", "dataset_dict.json"} & set(names):
         return "hf"
     for ending, kind in _ENDINGS.items():

@@ -15,9 +15,9 @@ import numpy as np
 from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources.image_files import ENDINGS, ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled, Texts, fingerprint
+from safeclip.data.sources.paths import SPLITS, walk
 from safeclip.errors import InputError
 
-SPLITS = ("train", "val", "valid", "validation", "dev", "test")
 TEMPLATE = "a photo of a {}"
 
 
@@ -30,7 +30,7 @@ class FolderSource(Labelled):
 
     def __init__(self, name: str, folder: str, *, split: str = "train", inside: str | None = None):
         self._folder = os.path.realpath(os.path.expanduser(folder))
-        there = [entry for entry in folders(folder) if entry in SPLITS]
+        there = _splits(name, folder)
         parts = ["."] if not there else sorted(there) if split == "all" else [split]
         if there and split != "all" and split not in there:
             raise NoSuchSplit(
@@ -40,16 +40,16 @@ class FolderSource(Labelled):
         for part in parts:
             for kind in folders(os.path.join(folder, part)):
                 for path in pictures(self._folder, os.path.normpath(os.path.join(part, kind))):
-                    codes.add(kind.replace("_", " "))
+                    codes.add(_class(kind))
                     paths.append(path)
         if not paths:
             raise InputError(
                 f"data {name}: no picture in folders named for classes; check that it is the folder you meant"
             )
-        everywhere = {kind.replace("_", " ") for part in there or ["."] for kind in folders(os.path.join(folder, part))}
+        everywhere = {_class(kind) for part in there or ["."] for kind in folders(os.path.join(folder, part))}
         for kind in sorted(everywhere):
             codes.add(kind, times=0)
-        self._paths = Texts([path] for path in paths)
+        self._paths = Texts(([path] for path in paths), errors="surrogateescape")
         # the files' sizes would cost a look at each
         mark = fingerprint("folder", [], split, len(paths), extra="\n".join(paths))
         super().__init__(name, mark, len(paths), codes.classes(np.arange(len(paths))))
@@ -71,15 +71,37 @@ def open_folder(
     return FolderSource(name, os.path.expanduser(path), split=split, inside=image_root)
 
 
+def _class(folder: str) -> str:
+    """Its name for people; of a name that is not UTF-8, what can be read."""
+    return folder.replace("_", " ").encode("utf-8", "replace").decode()
+
+
+def _splits(name: str, folder: str) -> list[str]:
+    """Folders of `folder` that are splits, with folders of classes in them: `train` may be a class too. Raises
+    InputError where other folders hold pictures beside them."""
+    found = folders(folder)
+    there = [entry for entry in found if entry in SPLITS and folders(os.path.join(folder, entry))]
+    beside = [entry for entry in found if entry not in SPLITS and _has_picture(os.path.join(folder, entry))]
+    if there and beside:
+        raise InputError(
+            f"data {name}: has splits with classes ({', '.join(there)}) beside classes ({', '.join(beside[:5])}); "
+            "name the folder of one split, or move them apart"
+        )
+    return there
+
+
+def _has_picture(folder: str) -> bool:
+    return any(name.lower().endswith(ENDINGS) for name in next(walk(folder, links=False))[2])
+
+
 def folders(path: str) -> list[str]:
-    """Names of the folders in `path`, sorted, without hidden ones."""
-    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    """Names of the folders in `path`, sorted, without hidden ones. Raises InputError."""
+    return next(walk(path, links=False))[1]
 
 
 def pictures(root: str, under: str) -> Iterator[str]:
     """Picture files anywhere below root/under, as paths from root, in sorted order."""
-    for folder, subfolders, files in os.walk(os.path.join(root, under)):
-        subfolders.sort()
-        for file in sorted(files):
-            if file.lower().endswith(ENDINGS) and not file.startswith("."):
+    for folder, _, files in walk(os.path.join(root, under), links=False):
+        for file in files:
+            if file.lower().endswith(ENDINGS):
                 yield os.path.relpath(os.path.join(folder, file), root)

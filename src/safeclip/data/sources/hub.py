@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.pairs import NoSuchSplit, Pair
+from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
 from safeclip.data.sources import columns as find
 from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled
@@ -48,13 +48,23 @@ class HubSource(Labelled):
         self._image, self._columns, self._root, self._files = image, captions, root, ImageFiles(root)
 
     def __getitem__(self, uid: int) -> Pair:
-        row = self._pairs[self._checked(uid)]
+        row = self._row(self._pairs, uid)
         captions = find.captions_of([row[c] for c in self._columns])
         return Pair(find.image_of(row[self._image], self._files, self._root), captions)
 
     def captions(self, uid: int) -> tuple[str, ...]:
-        row = self._texts[self._checked(uid)]
+        row = self._row(self._texts, uid)
         return find.captions_of([row[c] for c in self._columns])
+
+    def _row(self, rows: Any, uid: int) -> Any:
+        """Raises BadPair."""
+        uid = self._checked(uid)
+        try:
+            return rows[uid]
+        except UnicodeDecodeError:
+            raise BadPair("row is not UTF-8") from None
+        except (ValueError, OverflowError) as error:  # cells that Python has no value for; Arrow's errors are of these
+            raise BadPair(f"row cannot be read ({reason(error)})") from None
 
 
 def open_hub(

@@ -82,7 +82,8 @@ class Codes:
         splits there are.
         """
         if name not in self._numbers:
-            there = ", ".join(sorted(n or "''" for n in self._numbers if n != UNREADABLE))
+            names = sorted(n[:40] or "''" for n in self._numbers if n != UNREADABLE)
+            there = ", ".join(names[:20]) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
             raise NoSuchSplit(f"split = {name!r}: no such split in {where}; there are {there}, or all")
         wanted = [self._numbers[n] for n in (name, UNREADABLE) if n in self._numbers]
         return np.flatnonzero(np.isin(self.values, wanted))
@@ -101,13 +102,15 @@ UNREADABLE = "\0unreadable"
 
 
 class Texts:
-    """Lists of strings, end to end in one buffer: a few bytes each, and cheap to send to a worker."""
+    """Lists of strings, end to end in one buffer: a few bytes each, and cheap to send to a worker. errors: what becomes
+    of half a character, as for str.encode."""
 
-    def __init__(self, lists: Iterable[Sequence[str]]):
+    def __init__(self, lists: Iterable[Sequence[str]], errors: str = "replace"):
+        self._errors = errors
         buffer, ends, firsts = bytearray(), array("q", [0]), array("q", [0])
         for strings in lists:
             for string in strings:
-                buffer += string.encode("utf-8", "replace")
+                buffer += string.encode("utf-8", errors)
                 ends.append(len(buffer))
             firsts.append(len(ends) - 1)
         self._buffer = bytes(buffer)
@@ -119,7 +122,7 @@ class Texts:
     def __getitem__(self, index: int) -> tuple[str, ...]:
         first, last = self._firsts[index], self._firsts[index + 1]
         ends = self._ends[first : last + 1].tolist()
-        return tuple(self._buffer[a:b].decode() for a, b in itertools.pairwise(ends))
+        return tuple(self._buffer[a:b].decode(errors=self._errors) for a, b in itertools.pairwise(ends))
 
 
 def usable(captions: Iterable[object]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """From what a data spec names to files: globs, braces, folders and URLs; and the bytes at a place in such a file.
 
-What must stay true: the order of the files is the same on every machine, since uids count through it.
+What must stay true: the order of the files is the same on every machine, since uids count through it; what is named and
+cannot be reached is an error, never left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from safeclip.data.pairs import NoSuchSplit
 from safeclip.errors import InputError, reason
 
+SPLITS = ("train", "val", "valid", "validation", "dev", "test")
+"""Names of folders that part a set."""
 KEPT_OPEN = 64
 """Files a process keeps open at a time."""
 _ASKED_AT_ONCE = 16
@@ -34,16 +38,18 @@ def is_url(path: str) -> bool:
 
 
 def expand(path: str, endings: Sequence[str]) -> list[str]:
-    """The files that `path` names, in sorted order: one file, a glob, `{000..099}` braces, or a folder's files with
-    these endings.
+    """The files that `path` names, in sorted order: one file, a glob, `{000..099}` braces, or all files with these
+    endings in a folder and its folders, through links too, but for hidden ones.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, and where one cannot be reached.
     """
     if is_url(path):
         return _expand_url(path)
     path = os.path.expanduser(path)
     if os.path.isdir(path):
-        found = sorted(str(f) for f in Path(path).rglob("*") if f.suffix.lower() in endings and f.is_file())
+        found = sorted(str(f) for f in _below(path) if f.suffix.lower() in endings)
+        if lost := next((name for name in found if not os.path.isfile(name)), None):
+            raise InputError(f"data {lost}: no such file, or a link to none; restore it, or take it away")
         if not found:
             raise InputError(
                 f"data {path}: no {' or '.join(endings)} file in this folder; name the files, or another format"
@@ -61,6 +67,40 @@ def expand(path: str, endings: Sequence[str]) -> list[str]:
     if not found:
         raise InputError(f"data {path}: no such file; check the path")
     return list(dict.fromkeys(found))
+
+
+def part_of(path: str, split: str, endings: Sequence[str]) -> str:
+    """The folder of `split` in a folder of folders named for splits, which has no file of these endings itself; else
+    `path`, and for `all`. Raises NoSuchSplit."""
+    if split == "all" or not os.path.isdir(path):
+        return path
+    _, folders, files = next(walk(path, links=True))
+    there = [folder for folder in folders if folder in SPLITS]
+    if not there or any(file.lower().endswith(tuple(endings)) for file in files):
+        return path
+    if split not in there:
+        raise NoSuchSplit(f"split = {split!r}: no such split in {path}; there are {', '.join(there)}, or all")
+    return os.path.join(path, split)
+
+
+def walk(path: str, links: bool) -> Iterator[tuple[str, list[str], list[str]]]:
+    """os.walk without hidden files and folders, in sorted order. links: whether folders that are links are entered,
+    each once. Raises InputError where a folder cannot be read."""
+
+    def failed(error: OSError) -> None:
+        raise InputError(f"data {error.filename}: cannot be read ({reason(error)}); check its permissions") from None
+
+    seen = {os.path.realpath(path)}
+    for folder, subfolders, files in os.walk(path, onerror=failed, followlinks=links):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if links:
+            real = {name: os.path.realpath(os.path.join(folder, name)) for name in subfolders}
+            subfolders[:] = [name for name in subfolders if not (real[name] in seen or seen.add(real[name]))]  # type: ignore[func-returns-value]
+        yield folder, subfolders, sorted(name for name in files if not name.startswith("."))
+
+
+def _below(path: str) -> Iterator[Path]:
+    return (Path(folder, file) for folder, _, files in walk(path, links=True) for file in files)
 
 
 def only_file(path: str) -> str:
@@ -187,12 +227,17 @@ class Ranges:
             self._open[path] = handle
             if len(self._open) > (self._kept_open or KEPT_OPEN):
                 self._open.popitem(last=False)[1].close()
-            handle.seek(offset)
-            parts = []
-            while size > 0 and (part := handle.read(size)):
-                parts.append(part)
-                size -= len(part)
-            return b"".join(parts)
+            try:
+                handle.seek(offset)
+                parts = []
+                while size > 0 and (part := handle.read(size)):
+                    parts.append(part)
+                    size -= len(part)
+                return b"".join(parts)
+            except (OSError, InputError):  # a lost mount's handles stay lost when it is back
+                with contextlib.suppress(OSError, InputError):
+                    self._open.pop(path).close()
+                raise
 
     def _reset(self) -> None:
         self._open: OrderedDict[str, IO[bytes]] = OrderedDict()

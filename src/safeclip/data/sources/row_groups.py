@@ -1,8 +1,8 @@
 """Parquet files read by row: a row group is read when a row of it is asked for, and the last ones are kept.
 
-What must stay true: memory holds at most CACHE_BYTES of row groups (or one, where one alone is larger), whatever the
-files' size. Reading in random order costs a row group a pair once the cache is outgrown: write large sets with small
-row groups (about 100 pictures).
+What must stay true: memory holds at most CACHE_BYTES of row groups (or one, where one alone is larger), and no group of
+more than GROUP_BYTES, since in a small file one large value can stand for many rows. Reading in random order costs a
+row group a pair once the cache is outgrown: write large sets with small row groups (about 100 pictures).
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from safeclip.data.sources.paths import is_url, open_binary, stamp
 from safeclip.errors import InputError, reason
 
 CACHE_BYTES = 256 * 2**20
+GROUP_BYTES = 4 * 2**30
 OPEN_FILES = 16
+_ROWS_AT_ONCE = 16
 
 
 class RowGroups:
@@ -60,12 +62,17 @@ class RowGroups:
         group, offset = self._place(row)
         try:
             table = self._table(group, tuple(columns))
+        except (OSError, InputError, pa.ArrowException) as error:
+            number, within, _ = self._group_G[group].tolist()
+            with self._lock:
+                self._opened.pop(number, None)  # a lost mount's handles stay lost when it is back
+            raise Unreadable(f"{self.files[number]}: row group {within} cannot be read ({reason(error)})") from None
+        try:
             return [table.column(name)[offset].as_py() for name in columns]
         except UnicodeDecodeError:
             raise BadPair("row is not UTF-8") from None
-        except (OSError, InputError, pa.ArrowException) as error:
-            number, within, _ = self._group_G[group].tolist()
-            raise Unreadable(f"{self.files[number]}: row group {within} cannot be read ({reason(error)})") from None
+        except (ValueError, OverflowError, pa.ArrowException) as error:  # cells that Python has no value for
+            raise BadPair(f"row cannot be read ({reason(error)})") from None
 
     def codes(self, column: str) -> Codes:
         """The column's values for all rows, read one row group at a time. Raises InputError."""
@@ -124,12 +131,22 @@ class RowGroups:
         with self._lock:
             if key not in self._tables:
                 number, within, _ = self._group_G[group].tolist()
-                table = self._file(number).read_row_group(within, columns=list(columns), use_threads=False)
+                table = self._group(number, within, list(columns))
                 while self._tables and self.cached_bytes() + table.nbytes > self._cache_bytes:
                     self._tables.popitem(last=False)
                 self._tables[key] = table
             self._tables.move_to_end(key)
             return self._tables[key]
+
+    def _group(self, number: int, within: int, columns: list[str]) -> pa.Table:
+        """Raises BadPair where it is larger than GROUP_BYTES, before it is."""
+        batches, held = [], 0
+        for batch in self._file(number).iter_batches(_ROWS_AT_ONCE, [within], columns, use_threads=False):
+            held += batch.nbytes
+            if held > GROUP_BYTES:
+                raise BadPair(f"its row group takes more than {GROUP_BYTES:,} bytes of memory; write smaller ones")
+            batches.append(batch)
+        return pa.Table.from_batches(batches)
 
     def _file(self, number: int) -> pq.ParquetFile:
         if number not in self._opened:
@@ -137,8 +154,10 @@ class RowGroups:
             if stamp(path).size == 0:
                 raise InputError(f"data {path}: is empty")
             try:
-                self._opened[number] = pq.ParquetFile(open_binary(path) if is_url(path) else path, memory_map=False)
-            except (OSError, pa.ArrowException) as error:
+                opened = pq.ParquetFile(open_binary(path) if is_url(path) else path, memory_map=False)
+                opened.schema_arrow.names  # noqa: B018  (raises where they are not UTF-8)
+                self._opened[number] = opened
+            except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
                 raise InputError(f"data {path}: not a Parquet file, or a damaged one ({reason(error)})") from None
             if len(self._opened) > OPEN_FILES:
                 self._opened.popitem(last=False)[1].close()

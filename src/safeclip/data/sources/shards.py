@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.pairs import BadPair, NoSuchSplit, Pair, Unreadable
+from safeclip.data.pairs import BadPair, Pair, Unreadable
 from safeclip.data.sources.clip_benchmark import beside, check_count, named
-from safeclip.data.sources.folder import SPLITS, TEMPLATE
+from safeclip.data.sources.folder import TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
-from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, stamps
+from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, part_of, stamps
 from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
 from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, ODD, TEXT, TWICE, TarIndex, cache_folder, tar_index
@@ -180,12 +180,7 @@ def open_shards(
     `split`.
     """
     path = os.path.expanduser(path) if "://" not in path else path
-    entries = os.listdir(path) if os.path.isdir(path) else []
-    there = sorted(set(entries) & set(SPLITS))
-    if there and split != "all" and not any(entry.endswith(".tar") for entry in entries):
-        if split not in there:
-            raise NoSuchSplit(f"split = {split!r}: no such split in {path}; there are {', '.join(there)}, or all")
-        path = os.path.join(path, split)
+    path = part_of(path, split, (".tar",))
     files = expand(path, (".tar",))
     if os.path.isdir(path):
         check_count(files)

@@ -1,6 +1,7 @@
 """Tables of pairs: CSV, TSV and Parquet. One row is one pair.
 
-A row names its picture by path or holds its bytes, has one caption or several, and may have a split and a class.
+A row names its picture by path or holds its bytes, has one caption or several, and may have a split and a class. A
+folder of folders named for splits (train, val, test) is as if its rows were marked with them.
 Columns are found by their usual names (columns.py). What must stay true: a source never holds the table, only where
 its rows lie.
 """
@@ -19,7 +20,7 @@ from safeclip.data.sources import columns as find
 from safeclip.data.sources.delimited import Delimited
 from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint
-from safeclip.data.sources.paths import expand
+from safeclip.data.sources.paths import expand, is_url, part_of
 from safeclip.data.sources.row_groups import RowGroups
 from safeclip.errors import InputError
 
@@ -99,7 +100,7 @@ def open_tsv(name: str, path: str, **settings: Any) -> TabularSource:
 
 
 def open_parquet(name: str, path: str, **settings: Any) -> TabularSource:
-    return TabularSource(name, "parquet", RowGroups(expand(path, (".parquet", ".pq"))), **settings)
+    return TabularSource(name, "parquet", RowGroups(_files(path, (".parquet", ".pq"), **settings)), **settings)
 
 
 def _open_delimited(
@@ -112,12 +113,17 @@ def _open_delimited(
     quoted: bool = True,
     **settings: Any,
 ) -> TabularSource:
-    files = expand(path, (f".{kind}",))
+    files = _files(path, (f".{kind}",), **settings)
     packed = next((f for f in files if f.endswith((".gz", ".bz2", ".xz", ".zst", ".zip"))), None)
     if packed is not None:
         raise InputError(f"data {packed}: is compressed, so its rows cannot be read by number; unpack it first")
     table = Delimited(files, delimiter, quoted=quoted, coded=(find.SPLIT_COLUMN, class_column))
     return TabularSource(name, kind, table, class_column=class_column, **settings)
+
+
+def _files(path: str, endings: tuple[str, ...], *, split: str = "train", **_: Any) -> list[str]:
+    path = path if is_url(path) else os.path.expanduser(path)
+    return expand(part_of(path, split, endings), endings)
 
 
 def _rows_of(table: Table, column: str | None, split: str, where: str) -> np.ndarray | None:

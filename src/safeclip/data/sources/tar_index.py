@@ -2,8 +2,8 @@
 
 What must stay true: nothing is unpacked, so that a member's name is only a key and never a path; an index is used
 only while the shard has the size and time it was made for; it is read without pickle, and no more of it than an index
-of a shard of that size can be. A key that occurs twice with one ending is marked, not guessed, and so is a picture that the rule
-of names does not tell: no pair leaves without a word.
+of a shard of that size can be. A key that occurs twice with one ending is marked, not guessed, and so is a picture that
+the rule of names does not tell: no pair leaves without a word.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _key(name: str) -> tuple[str, str]:
 
 
 def _places(path: str) -> list[Path]:
-    cached = cache_folder() / f"{hashlib.sha256(_whole(path).encode()).hexdigest()[:32]}.index.npz"
+    cached = cache_folder() / f"{hashlib.sha256(os.fsencode(_whole(path))).hexdigest()[:32]}.index.npz"
     return [cached] if is_url(path) else [Path(f"{path}.index.npz"), cached]
 
 
