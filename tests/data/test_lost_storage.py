@@ -188,7 +188,7 @@ class Lost:
     times = 0
 
     def __init__(self, path: str):
-        self.file, self.times = Path(path).open("rb"), Lost.times
+        self.file, self.times = open(path, "rb"), Lost.times  # noqa: SIM115  (it is closed as a file is)
 
     def __getattr__(self, name: str):
         if self.times != Lost.times and name != "close":
