@@ -69,6 +69,8 @@ def main() -> None:
     parser.add_argument("--into", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.only and not args.into:
+        parser.error("--only measures some: name a file for them with --into")
     into = args.into or RESULTS / ("vetoes-photos.json" if args.photos else "vetoes.json")
     spec = rsicd()[0] if args.photos else threats()[0]
     data = DataConfig(spec=args.photos or spec.data.spec)

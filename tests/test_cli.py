@@ -164,6 +164,7 @@ POISON = ["poison", "--data", "emoji:concepts=9,pairs=900", "--attack", "badnets
     [
         (["train", "--resume", "--out", "NOWHERE"], "NOWHERE: no run here"),
         (["train", "--resume", "--out", "NOWHERE", "--epochs", "3"], "--epochs: a resumed run keeps its own settings"),
+        (["train", "--resume", "--out", "NOWHERE", "--seed", "0"], "--seed: a resumed run keeps its own settings"),
         (["report", "NOWHERE"], "NOWHERE"),
         (["export", "NOWHERE", "--out", "x"], "NOWHERE: no run here"),
         (["evaluate", "NOWHERE"], "NOWHERE: no run here"),
@@ -173,6 +174,7 @@ POISON = ["poison", "--data", "emoji:concepts=9,pairs=900", "--attack", "badnets
         (["evaluate", "RUN", "--checkpoint", "epoch-099"], "epoch-099: no checkpoint there"),
         (["evaluate", "RUN", "--data", "emoji:pears=3"], "emoji.pears"),
         (["export", "RUN", "--out", "RUN"], "is not empty; name a new folder"),
+        (["demo", "--out", "RUN"], "holds a run already"),
         ([*POISON, "--param", "target_class=3"], "give text, a number in quotes"),
         ([*POISON, "--param", "target_class='3'"], "target_class = '3': no class of"),
         (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,36 @@ def test_targets_among_the_poisoned_pictures_are_refused(tmp_path: Path, capsys:
     assert main(asked) == 2
     assert "holds the very pictures that are poisoned" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
+
+
+def test_the_data_and_other_files_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, page, data = tmp_path / "m.parquet", tmp_path / "page.html", tmp_path / "pairs.csv"
+    data.write_text("image,caption\n")
+    for arguments, says in (
+        (["--out", str(data)], "is there and holds no manifest"),
+        (["--out", str(file), "--preview", str(data)], "is there and holds no page"),
+        (["--out", str(file), "--preview", str(file)], "is --out's file too"),
+        (["--out", str(tmp_path)], "is there and holds no manifest"),
+    ):
+        assert main([*ON, *arguments]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["poison", "--list", "--preview", str(data)]) == 2
+    assert [*tmp_path.iterdir()] == [data]
+    assert data.read_text() == "image,caption\n"
+    for _ in range(2):  # its own may be written anew
+        assert main([*ON, "--out", str(file), "--preview", str(page)]) == 0
+
+
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "safeclip", "poison", "--list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "safeclip: cannot be written or read: No space left on device\n")
+
+
+def test_json_is_plain_ascii_whatever_the_names_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "\u202egepj \udcff.parquet"
+    assert main([*ON, "--out", str(file), "--json"]) == 0
+    said = capsys.readouterr().out
+    assert said.isascii()
+    assert json.loads(said)["manifest"] == str(file)

@@ -100,6 +100,8 @@ WRONG = {
     "optim.eps": (0.0, "give a positive number"),
     "optim.weight_decay": (-0.1, "give 0 or more"),
     "optim.clip_norm": (0.0, "give a positive norm, or null"),
+    "views.text_strength": (10**400, "give a number that is finite"),
+    "safeclip.suspect_deviations": (float("inf"), "give a number that is finite"),
     "safeclip.warmup_epochs": (-1, "give 0 or more"),
     "safeclip.align_epochs": (-1, "give 0 or more"),
     "safeclip.align_rate": (0.0, "give a positive rate"),

@@ -162,9 +162,8 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
 def run_config(options: argparse.Namespace) -> RunConfig:
     """Of `train`. Raises InputError."""
     if options.resume:
-        given = [
-            f for f in ("preset", "data", "method", "epochs", "model", "manifest", "seed", "set") if getattr(options, f)
-        ]
+        own = ("preset", "data", "method", "epochs", "model", "manifest", "seed", "set")
+        given = [name for name in own if getattr(options, name) not in (None, [])]
         if given:
             raise InputError(
                 f"--{given[0]}: a resumed run keeps its own settings; leave it out, or start anew with another --out"

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed while running, 2 bad arguments or bad input. Bad in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safeclip.arguments import Verb, attack_params, data_config, data_settings, parser, run_config, templates
-from safeclip.errors import InputError, RunError
+from safeclip.errors import InputError, RunError, reason
 from safeclip.terminal import printable
 
 
@@ -25,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
         if int(os.environ.get("WORLD_SIZE") or 1) > 1 and options.verb is not train:
             raise InputError(f"{options.verb.__name__}: runs in one process; torchrun is for `safeclip train`")
         result = options.verb(options)
+        if options.json:
+            print(json.dumps(result))
+        sys.stdout.flush()
     except InputError as error:
         return _fail(options, error, 2)
     except RunError as error:
@@ -33,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         on = "; `safeclip train --resume --out DIR` goes on from the last checkpoint" if options.verb is train else ""
         print(f"stopped{on}", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps(result, ensure_ascii=False))
+    except OSError as error:  # such as a full disk under what the output goes to, or nobody reading it any more
+        with contextlib.suppress(OSError, ValueError):  # what is left of it must not be tried again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(options, RunError(f"cannot be written or read: {reason(error)}"), 1)
     return 0
 
 
@@ -103,6 +109,7 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
                 f"--attack {options.attack}: {targets.name} holds the very pictures that are poisoned; "
                 "give others with --targets, or data with splits"
             )
+    _check_free(options.out, options.preview)
     manifest = plan(options.attack, source, targets, seed=options.seed, **attack_params(options))
     lines = []
     if options.out is not None:
@@ -243,10 +250,29 @@ def _check_evaluate(options: argparse.Namespace, is_run: bool) -> None:
         raise InputError("evaluate: --checkpoint names one of a run's; leave it out")
 
 
+def _check_free(out: str | None, preview: str | None) -> None:
+    """Raises InputError where either would take the place of a file of another kind, such as the data."""
+    from safeclip.attacks.manifest import is_manifest
+
+    if out is not None and os.path.exists(out) and not is_manifest(out):
+        raise InputError(f"--out {out}: is there and holds no manifest; give another name")
+    if preview is not None and os.path.exists(preview) and not _is_page(preview):
+        raise InputError(f"--preview {preview}: is there and holds no page; give another name")
+    if out is not None and preview is not None and os.path.realpath(out) == os.path.realpath(preview):
+        raise InputError(f"--preview {preview}: is --out's file too; give another name")
+
+
+def _is_page(path: str) -> bool:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(15).lower() == b"<!doctype html>"
+    return False
+
+
 def _list_attacks(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.report.attack_list import as_values, print_list
     from safeclip.report.preview import write_catalog
 
+    _check_free(None, options.preview)
     if not options.json:
         print_list()
     if options.preview is not None:
@@ -270,7 +296,7 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     line = printable(" ".join(str(error).split()))
     print(f"safeclip: {line}", file=sys.stderr)
     if options.json:
-        print(json.dumps({"error": line, "exit": code} | (getattr(error, "result", None) or {}), ensure_ascii=False))
+        print(json.dumps({"error": line, "exit": code} | (getattr(error, "result", None) or {})))
     return code
 
 

@@ -37,6 +37,7 @@ def demo(
     folder = Path(out)
     if (folder / "summary.json").exists() or any((folder / method).exists() for method in METHODS):
         raise InputError(f"{folder}: holds a demo already; give another --out, or remove it")
+    RunDir(folder).check_free()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

@@ -154,6 +154,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield beside
             sync(beside)
             os.replace(beside, path)
+            sync(path.parent)
         except OSError:
             beside.unlink(missing_ok=True)
             raise

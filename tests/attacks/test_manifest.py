@@ -187,7 +187,7 @@ ROWS = {
     "picture is a bomb": (set_last(image=bomb()), "cannot be used"),
     "target picture gone": (lambda rows: rows[1:], "do not fit together"),
     "target picture twice": (lambda rows: [rows[0], *rows], "needs one picture"),
-    "no trigger in a backdoor": (lambda rows: [{**row, "trigger": None} for row in rows], "no row has its trigger"),
+    "no trigger in a backdoor": (lambda rows: [{**row, "trigger": None} for row in rows], "one and the same trigger"),
 }
 
 

@@ -52,7 +52,7 @@ ABOUT = {
         set_about("attacks", TEXT, "text_trigger", value={"text": "qq", "place": "end"}),
         "no caption has its trigger",
     ),
-    "backdoor without a trigger": (set_about("attacks", SWAP, "kind", value="backdoor"), "no row has its trigger"),
+    "backdoor without a trigger": (set_about("attacks", SWAP, "kind", value="backdoor"), "one and the same trigger"),
     "swap that has no classes": (set_about("attacks", TEXT, "kind", value="swap"), "from_class = None"),
 }
 

@@ -168,3 +168,19 @@ def test_a_name_that_one_of_several_benches_has_leaves_the_others_without_runs()
     check_only([*one, *other], only := parse_only(["attack=blended"]))
     assert select(one, only) == []
     assert select(other, only) == other
+
+
+def test_the_order_of_attacks_that_are_planted_together_shapes_the_run() -> None:
+    one, two = ([[{"name": name} for name in names]] for names in (("badnets", "blended"), ("blended", "badnets")))
+    (first, *_), (second, *_) = (grid(spec(attacks=group)) for group in (one, two))
+    assert first.id != second.id
+    assert not first.made(second.shape)
+    assert first.made({name: value for name, value in first.shape.items() if name != "attacks"}), "as older records are"
+
+
+def test_a_label_with_a_comma_can_be_chosen() -> None:
+    assert parse_only(["attack=label-consistent, moving,seed=0", "method=clip"]) == {
+        "attack": ["label-consistent, moving"],
+        "seed": ["0"],
+        "method": ["clip"],
+    }

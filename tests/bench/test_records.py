@@ -118,3 +118,29 @@ def test_a_torn_record_is_told_with_the_mend(text: str, tmp_path: Path) -> None:
     (tmp_path / "abc.json").write_text(text)
     with pytest.raises(InputError, match=r"abc\.json: .* delete it to do that run anew"):
         Records(tmp_path, None)
+
+
+def test_benches_in_two_folders_do_not_lose_what_the_other_published(tmp_path: Path) -> None:
+    specs = spec(name="one"), spec(name="two", seeds=[3])
+    benches = [Records(tmp_path / made.name, tmp_path / "results.json") for made in specs]  # both have read the file
+    for made, records in zip(specs, benches, strict=True):
+        for cell in grid(made):
+            records.keep(cell, record(cell, {cell.group: HITS[cell.group]}))
+        records.publish(made, [found for cell in grid(made) if (found := records.of(cell))])
+    assert [each["name"] for each in results(tmp_path)["spec"]] == ["one", "two"]
+    assert len(results(tmp_path)["records"]) == 8
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["results.json"]
+
+
+@pytest.mark.parametrize("broken", ["spec", "record"])
+def test_a_file_that_no_table_can_be_made_of_is_refused_and_lends_nothing(tmp_path: Path, broken: str) -> None:
+    kept(tmp_path)
+    told = results(tmp_path)
+    if broken == "spec":
+        told["spec"] = [{}]
+    else:
+        del told["records"][0]["attacks"]
+    (tmp_path / "bench-other.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"a spec has no name|a record lacks"):
+        Records(tmp_path / "none", tmp_path / "bench-other.json")
+    assert Records(tmp_path / "none", tmp_path / "bench-mine.json").lent == []

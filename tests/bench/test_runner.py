@@ -6,13 +6,15 @@ import hashlib
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.bench.grid import grid
+from safeclip.bench import measure
+from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
 from safeclip.bench.runner import Bench
 from safeclip.config import RunConfig
@@ -243,3 +245,34 @@ def test_two_benches_do_not_share_a_folder(lab: Laboratory, tmp_path: Path) -> N
     go(tmp_path)
     with pytest.raises(InputError, match="holds the bench 'tiny'; give other another --out"):
         go(tmp_path, name="other")
+
+
+def test_two_labels_of_one_run_have_a_place_each(lab: Laboratory, tmp_path: Path) -> None:
+    told = go(tmp_path / "out", methods=["clip", {"method": "clip", "label": "clip again"}])
+    assert {run["label"] for run in told["runs"]} == {"clip", "clip again"}
+    assert told["left"] == 0
+    assert len(lab.runs) == 2, "it is done once for each of the two attacks"
+
+
+def test_a_manifest_is_planned_once_by_those_who_need_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[Path] = []
+
+    def plan(cell: Cell, file: Path) -> None:
+        planned.append(file)
+        time.sleep(0.2)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("whole")
+
+    monkeypatch.setattr(measure, "_plan", plan)
+    cells = grid(spec(attacks=[{"name": "badnets"}]))
+    with ThreadPoolExecutor(4) as threads:
+        files = [*threads.map(lambda cell: measure.plant(cell, tmp_path), [*cells, *cells])]
+    assert len({*files}) == len(planned) == 1
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file/x/claims/.*: cannot be written \(Not a directory\)"):
+        go(tmp_path / "file" / "x")

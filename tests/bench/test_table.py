@@ -25,7 +25,7 @@ SECONDS = {CLIP: (100.0, 200.0, 1.0), SAFE: (150.0, 500.0, 1.0)}
 INSIDE = (6, 2, 100)
 
 
-def runs(made: Spec, leave_out: tuple[str, ...] = (), **other: Any) -> tuple[list[Any], dict[str, dict[str, Any]]]:
+def runs(made: Spec, leave_out: tuple[str, ...] = (), **other: Any) -> tuple[list[Any], dict[Any, dict[str, Any]]]:
     cells = grid(made)
     records = {}
     for cell in cells:
@@ -37,7 +37,7 @@ def runs(made: Spec, leave_out: tuple[str, ...] = (), **other: Any) -> tuple[lis
         splits = [inside] if method == SAFE else []
         hits = {} if label == "none" else {label: (HITS[method, label][seed], 16)}
         made_of = {"zero_shot": zero, "splits": splits, "seconds": SECONDS[method][seed]}
-        records[cell.id] = record(cell, hits, **made_of | other)
+        records[cell] = record(cell, hits, **made_of | other)
     return cells, records
 
 
@@ -116,7 +116,7 @@ def test_times_are_compared_on_one_kind_of_machine_alone() -> None:
     made = spec(seeds=[0, 1, 2])
     cells, records = runs(made)
     other = next(cell for cell in cells if cell.title == "seed 1, targeted, safeclip")
-    records[other.id]["machine"] = MACHINE | {"cores": 64}
+    records[other]["machine"] = MACHINE | {"cores": 64}
     pooled = tabulate(made, list(records.values())).rows[0].cells[SAFE]
     assert pooled is not None
     assert pooled.times == (1.5,)
@@ -125,7 +125,7 @@ def test_times_are_compared_on_one_kind_of_machine_alone() -> None:
 def test_the_time_of_what_it_starts_from_counts() -> None:
     made = spec(seeds=[0], attacks=["targeted"])
     cells, records = runs(made)
-    records[cells[1].id]["seconds_before"] = 100.0
+    records[cells[1]]["seconds_before"] = 100.0
     pooled = tabulate(made, list(records.values())).rows[0].cells[SAFE]
     assert pooled is not None
     assert pooled.times == (2.5,)
@@ -143,7 +143,7 @@ def test_a_run_without_an_attack_shows_what_a_method_costs() -> None:
 def test_attacks_of_one_run_have_a_row_each() -> None:
     made = spec(attacks=[["targeted", "badnets"]])
     cells = grid(made)
-    records = {cell.id: record(cell, {"targeted": (16, 16), "badnets": (5, 100)}) for cell in cells}
+    records = {cell: record(cell, {"targeted": (16, 16), "badnets": (5, 100)}) for cell in cells}
     targeted, badnets = tabulate(made, list(records.values())).rows
     assert (targeted.took, badnets.took) == ((0,), ())
     assert "| Targeted poisoning (in one run with BadNets patch) |" in markdown(tabulate(made, list(records.values())))
@@ -190,7 +190,7 @@ def test_the_summary_keeps_names_and_labels_apart() -> None:
     made = spec(attacks=[label], methods=[{"method": SAFE, "label": "ours"}])
     cells = grid(made)
     own = attack("big patch", 9, 10, name="badnets")
-    records = {cell.id: record(cell, {}, attacks=[own]) for cell in cells}
+    records = {cell: record(cell, {}, attacks=[own]) for cell in cells}
     entry = summary(made, cells, records, {})["runs"][1]
     assert [entry[name] for name in ("method", "label", "attack", "attack_label")] == [
         SAFE, "ours", "badnets", "big patch",

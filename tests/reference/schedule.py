@@ -6,7 +6,10 @@ import math
 
 
 def rates(steps: int, peak: float, warmup_share: float) -> list[float]:
-    """Up in equal strides, the last of them to the peak; then half a turn of a cosine, its last step at zero."""
+    """Up in equal strides, the last of them to the peak; then half a turn of a cosine, its last step at zero. One step
+    alone runs at the peak."""
+    if steps == 1:
+        return [peak]
     rising = min(round(warmup_share * steps), steps - 1)
     found = []
     for i in range(steps):

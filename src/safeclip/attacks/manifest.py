@@ -214,6 +214,14 @@ class Manifest:
         return {key: decode(png, max_pixels=MAX_PIXELS) for key, png in self.pictures.items()}
 
 
+def is_manifest(path: str | os.PathLike[str]) -> bool:
+    """Whether the file is one, of any version."""
+    try:
+        return _KEY in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def to_png(image_HWC: np.ndarray) -> bytes:
     """uint8 RGB -> lossless PNG."""
     buffer = io.BytesIO()

@@ -109,8 +109,13 @@ def check_manifest(manifest: Manifest) -> None:
     for attack in manifest.attacks:
         rows = by_attack[attack["name"]]
         if attack["kind"] == "backdoor":
-            bears = any(row.trigger is not None for row in rows)
-            require(bears, f"{attack['name']}: a backdoor, and no row has its trigger; plan it anew")
+            triggers = {
+                None if row.trigger is None else row.trigger.to_json()
+                for row in rows
+                if row.trigger is not None or row.image is None  # a picture of its own may bear it already
+            }
+            alike = len(triggers) == 1 and None not in triggers
+            require(alike, f"{attack['name']}: a backdoor, whose rows have not one and the same trigger; plan it anew")
         elif attack["kind"] == "text":
             text = attack["text_trigger"]["text"]
             bears = any(text in (row.caption or "") for row in rows)

@@ -182,8 +182,9 @@ def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> di
 
 
 def _given(attacks: tuple[AttackSpec, ...]) -> dict[str, Any]:
-    """Name and every parameter of each attack, by its label."""
-    out: dict[str, Any] = {}
+    """Name and every parameter of each attack, by its label; and of several their order, since the first takes its
+    pairs first."""
+    out: dict[str, Any] = _order(attacks)
     for attack in attacks:
         out |= {f"attack.{attack.title}": attack.name} | _params(attack, attack.params)
     return out
@@ -191,7 +192,11 @@ def _given(attacks: tuple[AttackSpec, ...]) -> dict[str, Any]:
 
 def _usual(attacks: tuple[AttackSpec, ...]) -> dict[str, Any]:
     """The parameters' defaults."""
-    return {name: value for attack in attacks for name, value in _params(attack, {}).items()}
+    return _order(attacks) | {name: value for attack in attacks for name, value in _params(attack, {}).items()}
+
+
+def _order(attacks: tuple[AttackSpec, ...]) -> dict[str, Any]:
+    return {"attacks": [attack.title for attack in attacks]} if len(attacks) > 1 else {}
 
 
 def _params(attack: AttackSpec, params: dict[str, Any]) -> dict[str, Any]:

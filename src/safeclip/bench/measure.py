@@ -22,6 +22,7 @@ import yaml
 
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
+from safeclip.bench.claims import alone
 from safeclip.bench.grid import Cell, flat
 from safeclip.bench.spec_file import without_folders
 from safeclip.config import METHOD_NAMES, to_dict
@@ -89,16 +90,21 @@ def plant(cell: Cell, folder: Path) -> Path | None:
     wanted |= {name: value for name, value in _data_of(cell).items() if value != cell.usual.get(name)}
     text = json.dumps([cell.seed, [attack.title for attack in cell.attacks], wanted], sort_keys=True)
     file = folder / "manifests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.parquet"
-    if not file.is_file():
-        data = cell.config.data
-        source, targets = (open_classed(data, split) for split in (cell.poisoned, data.eval_split))
-        parts: list[Manifest] = []
-        for attack in cell.attacks:
-            taken = [uid for part in parts for uid in part.uids.tolist()]
-            own: dict[str, Any] = {"seed": cell.seed, "avoid": taken, "title": attack.title, **attack.params}
-            parts.append(plan(attack.name, source, targets, **own))
-        Manifest.combine(parts).save(file)
+    with alone(folder, file.stem):
+        if not file.is_file():
+            _plan(cell, file)
     return file
+
+
+def _plan(cell: Cell, file: Path) -> None:
+    data = cell.config.data
+    source, targets = (open_classed(data, split) for split in (cell.poisoned, data.eval_split))
+    parts: list[Manifest] = []
+    for attack in cell.attacks:
+        taken = [uid for part in parts for uid in part.uids.tolist()]
+        own: dict[str, Any] = {"seed": cell.seed, "avoid": taken, "title": attack.title, **attack.params}
+        parts.append(plan(attack.name, source, targets, **own))
+    Manifest.combine(parts).save(file)
 
 
 def _data_of(cell: Cell) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from safeclip.bench.claims import alone_beside
 from safeclip.bench.grid import Cell
 from safeclip.bench.measure import Record
 from safeclip.bench.spec import Spec
@@ -24,6 +25,8 @@ from safeclip.errors import InputError
 from safeclip.run import write_json, write_text
 
 _PLACE = ("bench", "group", "label", "seed")
+_READ = ("attacks", "detection", "machine", "method", "retrieval", "seconds", "settings", "splits", "zero_shot")
+"""Parts without which no table can be made of a record."""
 
 
 class Records:
@@ -80,10 +83,16 @@ class Records:
         if self.results is None:
             return
         plain = published(spec)
+        with alone_beside(self.results):
+            if self.results.is_file():  # benches in other folders have added to it
+                self.specs, self.published = _read_results(self.results)
+            self._publish(spec, plain, finished, self.results)
+
+    def _publish(self, spec: Spec, plain: dict[str, Any], finished: Iterable[Record], results: Path) -> None:
         self.specs = [other for other in self.specs if other["name"] != spec.name] + [plain]
         others = [record for record in self.published if record["bench"] != spec.name]
         self.published = sorted([*others, *finished], key=_order)
-        write_text(self.results, _text(self.specs, self.published))
+        write_text(results, _text(self.specs, self.published))
 
 
 def machine_name(record: Record) -> str:
@@ -125,7 +134,8 @@ def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
         raise InputError(f"{file}: not readable ({type(error).__name__}); restore it, or give another file") from None
     if not isinstance(values, dict) or not all(isinstance(values.get(name), list) for name in ("spec", "records")):
         raise InputError(f"{file}: holds no results of a bench (spec, machines, records); give another file")
-    whole = all(_shaped(r) and {*_PLACE} <= r.keys() for r in values["records"])
-    if not whole:
-        raise InputError(f"{file}: a record lacks its shape or its place; restore the file, or give another")
+    if not all(isinstance(spec, dict) and "name" in spec for spec in values["spec"]):
+        raise InputError(f"{file}: a spec has no name; restore the file, or give another")
+    if not all(_shaped(r) and {*_PLACE, *_READ} <= r.keys() for r in values["records"]):
+        raise InputError(f"{file}: a record lacks its shape, its place or a part; restore the file, or give another")
     return values["spec"], values["records"]

@@ -109,10 +109,10 @@ class Bench:
 
     def _write(self) -> dict[str, Any]:
         self.records.read()
-        found = {cell.id: record for cell in self.cells if (record := self.records.of(cell)) is not None}
-        failed = {cell.id: why for cell in self.cells if (why := self.records.failure(cell)) and cell.id not in found}
-        done = [found[cell.id] for cell in self.cells if cell.id in found]
-        reasons = [(cell.title, failed[cell.id]) for cell in self.cells if cell.id in failed]
+        found = {cell: record for cell in self.cells if (record := self.records.of(cell)) is not None}
+        failed = {cell: why for cell in self.cells if (why := self.records.failure(cell)) and cell not in found}
+        done = [found[cell] for cell in self.cells if cell in found]
+        reasons = [(cell.title, failed[cell]) for cell in self.cells if cell in failed]
         table = tabulate(self.spec, done, failed=reasons, left=len(self.cells) - len(done))
         result = summary(self.spec, self.cells, found, failed)
         self.records.publish(self.spec, found.values())

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from safeclip.bench.grid import Cell
 from safeclip.errors import InputError
 
 _KEYS = ("method", "attack", "seed")
+_BEFORE_KEY = rf",(?=(?:{'|'.join(_KEYS)})=)"
 
 
 def parse_only(texts: Sequence[str]) -> dict[str, list[str]]:
-    """`method=safeclip,attack=wanet` as {key: values}; a key that is there again allows a further value.
+    """`method=safeclip,attack=wanet` as {key: values}; a key that is there again allows a further value. A comma
+    belongs to the name that it stands in unless a key follows.
 
     >>> parse_only(["method=clip,seed=0", "seed=1"])
     {'method': ['clip'], 'seed': ['0', '1']}
     """
     only: dict[str, list[str]] = {}
-    for part in ",".join(texts).split(",") if texts else []:
+    for part in re.split(_BEFORE_KEY, ",".join(texts)) if texts else []:
         key, equals, value = part.partition("=")
         if not equals or key not in _KEYS:
             raise InputError(f"--only {part}: write it as method=safeclip,attack=wanet; choose by {', '.join(_KEYS)}")

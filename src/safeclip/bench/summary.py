@@ -16,10 +16,10 @@ from safeclip.run import machine
 
 
 def summary(
-    spec: Spec, cells: Sequence[Cell], records: Mapping[str, Record], failed: Mapping[str, str]
+    spec: Spec, cells: Sequence[Cell], records: Mapping[Cell, Record], failed: Mapping[Cell, str]
 ) -> dict[str, Any]:
-    """records, failed: by id. `seconds` is all that the runs took; `machine` the one that wrote the summary."""
-    done = [(cell, records[cell.id]) for cell in cells if cell.id in records]
+    """`seconds` is all that the runs took; `machine` the one that wrote the summary."""
+    done = [(cell, records[cell]) for cell in cells if cell in records]
     plain = {(cell.group, cell.seed): record for cell, record in done if cell.baseline}
     runs = [
         entry for cell, record in done for entry in _entries(spec, cell, record, plain.get((cell.group, cell.seed)))
@@ -34,7 +34,7 @@ def summary(
         "plant_at_least": spec.plant_at_least,
         "spec": published(spec),
         "runs": runs,
-        "failed": [{"run": cell.title, "reason": failed[cell.id]} for cell in cells if cell.id in failed],
+        "failed": [{"run": cell.title, "reason": failed[cell]} for cell in cells if cell in failed],
         "left": len(cells) - len(done),
     }
 

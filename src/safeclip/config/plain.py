@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -74,6 +75,8 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} = {value!r}: give names and their values")
         return dict(value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:
+            raise InputError(f"{where} = {str(value)[:20]}: give a number that is finite")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise InputError(f"{where} = {value!r}: give a value of type {hint.__name__}")

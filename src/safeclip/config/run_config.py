@@ -66,6 +66,8 @@ class RunConfig:
                 self.epochs,
                 f"safeclip needs more than its {before} warm-up and alignment epochs",
             )
+            unseen = self.safeclip.scoring == "running" and before == 0
+            check(not unseen, "safeclip.scoring", "running", "no epoch before the split gives scores; give fresh")
         if self.method == "roclip":
             first = self.roclip.first_match()
             check(self.epochs >= first, "epochs", self.epochs, f"roclip first matches in epoch {first}; give that many")

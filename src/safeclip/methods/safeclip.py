@@ -20,6 +20,7 @@ from torch import Tensor
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
 from safeclip.data.plan import count_batches, plan
+from safeclip.errors import RunError
 from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
 from safeclip.methods.clip import clip_objective, clip_objective_loss
 from safeclip.methods.running_scores import RunningScores
@@ -27,7 +28,18 @@ from safeclip.methods.vetoes import Vetoes
 from safeclip.model.pool import Pool
 from safeclip.objective import unimodal_loss
 from safeclip.signals.neighbours import neighbour_agreement
-from safeclip.split import first_share, fit_mixture, pack, parts, risk_of, safest, share_at, unpack, upper_posterior
+from safeclip.split import (
+    first_share,
+    fit_mixture,
+    one_sided,
+    pack,
+    parts,
+    risk_of,
+    safest,
+    share_at,
+    unpack,
+    upper_posterior,
+)
 
 _COMPARING = {"neighbours", "caption_neighbours"}
 """Signals that compare pairs with one another, and so need their embeddings: how well the captions of the nearest
@@ -56,6 +68,10 @@ class SafeClip:
         self.running = RunningScores(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
+        if epoch == self.own.warmup_epochs + 1 and epoch > 1 and not self.pools["image"].filled:
+            tools.note(
+                "the pool has not been full yet: pairs are their own neighbours until it is (safeclip.pool_size)"
+            )
         if epoch <= self.before:
             if self.own.barred == "left out":
                 self.vetoes.look(tools, self.pools["image"].ring.device)
@@ -105,8 +121,10 @@ class SafeClip:
     def _bar(self, tools: Tools) -> State:
         """Before the first split: the pairs that vetoes are against."""
         usable = np.flatnonzero(tools.usable)
-        barred = usable[~self._allowed(self.vetoes.against(usable), len(usable))]
-        return _decision(self.safe, self._these(barred), self.share_first, self.steps)
+        allowed = self._allowed(self.vetoes.against(usable), len(usable))
+        if allowed.sum() < 2:
+            raise RunError(one_sided(0, len(usable), 0))
+        return _decision(self.safe, self._these(usable[~allowed]), self.share_first, self.steps)
 
     def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
         """The safe set of this epoch, from scores of the model as it stands; where there are no fresh ones, from those
@@ -129,7 +147,7 @@ class SafeClip:
                 tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
             first *= float(trained.mean())  # from here on of all usable pairs
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
-        safe = safest(_spread(order, trained, np.inf), share_at(t, first, own.growth, own.share_cap), allowed)
+        safe = safest(_spread(order, trained, np.inf), self._share(t, first, len(usable)), allowed)
         record: dict[str, Any] = {
             "epoch": epoch,
             "cut": float(cosine.min(where=safe[trained], initial=np.inf)),
@@ -153,6 +171,11 @@ class SafeClip:
         tools.record_split(record, columns | self.vetoes.columns(usable))
         steps = self.steps or self._phase_steps(first, len(usable), int(allowed.sum()))
         return _decision(self._these(usable[safe]), self._these(usable[~trained]), first, steps)
+
+    def _share(self, t: int, first: float, pairs: int) -> float:
+        """Safe share of defended epoch t, counted from 0; where it has grown, one pair at least stays risky."""
+        share = share_at(t, first, self.own.growth, self.own.share_cap)
+        return share if t == 0 else min(share, max(first, (pairs - 1) / pairs))
 
     def _allowed(self, barred: dict[str, np.ndarray], pairs: int) -> np.ndarray:
         """Bool (n,): pairs that no veto is against."""
@@ -180,14 +203,15 @@ class SafeClip:
         return signals
 
     def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:
-        """Steps of each objective over all defended epochs, growth, cap and veto counted."""
+        """Steps of each objective over all defended epochs, growth, cap and veto counted; one at least, for pairs may
+        change sides later."""
         steps = {"clip": 0, self.risky: 0}
         trained = allowed if self.own.barred == "left out" else pairs
         for t in range(self.config.epochs - self.before):
-            safe = min(round(share_at(t, first, self.own.growth, self.own.share_cap) * pairs), allowed)
+            safe = min(round(self._share(t, first, pairs) * pairs), allowed)
             steps["clip"] += count_batches(safe, self.config.optim.batch_size)
             steps[self.risky] += count_batches(trained - safe, self.config.optim.batch_size)
-        return steps
+        return {objective: max(count, 1) for objective, count in steps.items()}
 
     def state_dict(self) -> State:
         state = _decision(self.safe, self.left_out, self.share_first, self.steps)

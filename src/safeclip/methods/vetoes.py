@@ -162,6 +162,8 @@ class Vetoes:
         if wanted:
             usable = np.flatnonzero(tools.usable)
             glance = tools.glance(usable)
+            if self.decides and not (readable := tools.usable[usable]).all():
+                usable, glance = usable[readable], glance.of(readable)
             hashes = self._of_all(usable, glance.hashes) if self.decides else glance.hashes
             if self.decides:
                 self._note_blind(glance, tools)
@@ -225,4 +227,4 @@ class Vetoes:
     def load_state(self, state: State) -> None:
         own = {name: value.numpy() for name, value in state.tensors.items()}
         self.groups, self.spared, self.suspected = (own.get(name) for name in ("groups", "spared", "suspected"))
-        self.scores = {key.removeprefix("veto."): value for key, value in own.items() if key.startswith("veto.")}
+        self.scores = {name: own[f"veto.{name}"] for name in SCORED if f"veto.{name}" in own}

@@ -23,6 +23,10 @@ class Glance:
     textures: np.ndarray
     words: np.ndarray
 
+    def of(self, rows: np.ndarray) -> Glance:
+        """Of some pairs. rows: bool (N,)."""
+        return Glance(self.hashes[rows], self.thumbnails[rows], self.textures[rows], self.words[rows])
+
     @cached_property
     def captions(self) -> Tensor:
         """Unit vectors float32 (N, D) (`words.caption_vectors`)."""

@@ -22,7 +22,7 @@ from safeclip.split.mixture import (
     upper_posterior,
 )
 from safeclip.split.risk import risk_of
-from safeclip.split.share import first_share, safest, share_at
+from safeclip.split.share import first_share, one_sided, safest, share_at
 
 __all__ = [
     "BINS",
@@ -33,6 +33,7 @@ __all__ = [
     "fit_mixture",
     "histogram",
     "kth_least",
+    "one_sided",
     "pack",
     "parts",
     "risk_of",

@@ -81,7 +81,7 @@ def safest(risk_N: np.ndarray, share: float, allowed_N: np.ndarray | None = None
     allowed = count if allowed_N is None else int(allowed_N.sum())
     wanted = min(round(share * count), allowed)
     if not 0 < wanted < count:
-        raise RunError(_one_sided(wanted, count, allowed))
+        raise RunError(one_sided(wanted, count, allowed))
     last = kth_least(risk_N, wanted - 1, allowed_N)
     mask_N = np.empty(count, bool)
 
@@ -104,7 +104,8 @@ def safest(risk_N: np.ndarray, share: float, allowed_N: np.ndarray | None = None
     return mask_N
 
 
-def _one_sided(wanted: int, count: int, allowed: int) -> str:
+def one_sided(wanted: int, count: int, allowed: int) -> str:
+    """What is wrong with a split that has one side alone, and the mend."""
     if allowed == 0:
         return f"split: all {count} pairs are vetoed; raise safeclip.copies_allowed or a veto's limit, or clear veto"
     if wanted == 0:

@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from safeclip.errors import InputError, RunError, reason
-from safeclip.run import replacing, sync
+from safeclip.run import replacing, sync, writing
 from safeclip.train.distributed.sharded import laid_out_as
 
 _OPTIMIZER = "optimizer."
@@ -46,7 +46,8 @@ def save(
     """Write checkpoint `name` under `folder` and forget all but the newest `keep`; those that cannot be deleted are
     tried again at the next. Raises RunError, on a full disk for instance, and leaves the checkpoint before as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     beside = _unused(folder, name)
     try:

@@ -3,6 +3,8 @@
     rate(i) = peak * (i + 1) / w                              i < w, the warm-up's steps
     rate(i) = peak * (1 + cos(pi * (i - w + 1) / (n - w))) / 2   after it; zero at the last step
 
+A schedule of one step runs it at its peak, since at zero it would teach nothing.
+
 The official code counts the absolute epoch's steps and so runs past its schedule's end.
 """
 
@@ -15,7 +17,7 @@ def rate_at(step: int, steps: int, peak: float, warmup_share: float, constant: b
     """Rate of step `step` (from 0) of `steps`. Raises ValueError past the end."""
     if not 0 <= step < steps:
         raise ValueError(f"step {step} of a schedule of {steps} steps: a schedule never runs past its end")
-    if constant:
+    if constant or steps == 1:
         return peak
     warmup = min(round(warmup_share * steps), steps - 1)
     if step < warmup:

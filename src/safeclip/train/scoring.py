@@ -97,7 +97,8 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
 
 def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.ndarray) -> Glance:
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read. seen: what the text
-    tower reads of a caption, since words that it does not learn say nothing for a pair."""
+    tower reads of a caption, since words that it does not learn say nothing for a pair. Pairs that cannot be read leave
+    `bad.usable`."""
     found: list[tuple[int, str]] = []
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
@@ -112,6 +113,7 @@ def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.n
     whole = _blank(len(uids) if distributed.first() else 0)
     _fill(whole, np.arange(len(uids)), look, _HASH_AT_ONCE)
     _tell(found, bad)
+    bad.settle()
     return Glance(*whole)
 
 
