@@ -36,6 +36,7 @@ from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
 from safeclip.methods.vetoes import SCORED, SPARING, spared, suspected
+from safeclip.model.build import build
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
@@ -109,7 +110,8 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     small = thumbnails([picture for picture, _ in pairs])
     hashes = perceptual_hashes([picture for picture, _ in pairs])
     fine = textures([picture for picture, _ in pairs])
-    glance = Glance(hashes, small, fine, np.stack([word_ids(texts) for _, texts in pairs]))
+    seen = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.read
+    glance = Glance(hashes, small, fine, np.stack([word_ids([*map(seen, texts)]) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
     out = {"copies": occurrences(copy_groups(hashes)) > own.copies_allowed}
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
