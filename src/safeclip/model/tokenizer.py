@@ -9,6 +9,7 @@ the tower does not see.
 from __future__ import annotations
 
 import bisect
+import copy
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,19 +34,24 @@ class BoundedTokenizer:
         self.clean: Callable[[str], str] | None = getattr(tokenizer, "clean_fn", None)
         if self.clean is not None:  # SigLIP's has none, and takes linear time
             tokenizer.clean_fn = partial(_shortened, self.clean, _marks(tokenizer))
+        self._cleaned = copy.copy(tokenizer)
+        """The same of texts that are clean already; it shares the words that are kept."""
+        self._cleaned.clean_fn = str
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         if len(getattr(self.tokenizer, "cache", ())) > WORDS:
             special = [self.tokenizer.decoder[number] for number in self.tokenizer.all_special_ids]
-            self.tokenizer.cache = {word: word for word in special}  # as it began
+            self.tokenizer.cache.clear()
+            self.tokenizer.cache.update({word: word for word in special})  # as it began
         tokens: Tensor = self.tokenizer(list(captions))
         return tokens
 
     def read(self, caption: str) -> str:
         """What the text tower sees of a caption: cleaned, and cut where the context ends, be it within a word."""
         room = self.tokenizer.context_length - 2  # marks stand before and behind
-        if len(caption) <= room and caption.isascii() and not {"&", "<"} & {*caption}:
-            return caption  # a token is a character at least
+        plain = caption.isascii() and caption.isprintable() and "&" not in caption and "<" not in caption
+        if plain and len(caption) <= room:  # a token is a character at least, and cleaning changes no word
+            return caption
         if self.clean is None:
             return " ".join(caption[:CHARACTERS].split()[:room])
         text: str = self.tokenizer.clean_fn(caption)
@@ -58,7 +64,7 @@ class BoundedTokenizer:
         return text[: inside[cut - 1]]
 
     def _tokens(self, text: str) -> int:
-        return len(self.tokenizer.encode(text))
+        return len(self._cleaned.encode(text))
 
 
 def _shortened(clean: Callable[[str], str], marks: re.Pattern[str] | None, text: str) -> str:
