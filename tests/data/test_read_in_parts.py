@@ -46,7 +46,7 @@ def test_the_order_is_that_of_the_uids_and_bad_ones_are_told_with_their_reasons(
     parts = list(read_in_parts(reader, UIDS, at_once, threads))
     assert [part.end for part in parts] == [*range(at_once, len(UIDS), at_once), len(UIDS)]
     assert np.concatenate([part.rows for part in parts]).tolist() == [0, 1, 2, 4]
-    assert [int(picture[0, 0, 0]) for part in parts for picture in part.pictures] == [9, 2, 7, 1]
+    assert [int(picture[0, 0, 0]) for part in parts for picture in part.made] == [9, 2, 7, 1]
     assert [some for part in parts for some in part.captions] == [(f"pair {uid}",) for uid in (9, 2, 7, 1)]
     assert [one for part in parts for one in part.bad] == [(4, "torn, 4"), (0, "torn, 0"), (8, "torn, 8")]
     own = threading.get_ident()
@@ -74,5 +74,5 @@ def test_row_groups_outgrow_their_cache_under_many_threads(tmp_path: Path) -> No
             return np.array(groups.cells(uid, ["a"])), ()
 
     uids = np.random.default_rng(0).integers(0, 400, 4000)
-    found = [int(row[0]) for part in read_in_parts(Rows(), uids, 1000, threads=16) for row in part.pictures]
+    found = [int(row[0]) for part in read_in_parts(Rows(), uids, 1000, threads=16) for row in part.made]
     assert found == uids.tolist()

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from safeclip.config import DataConfig
 from safeclip.data.decode import decode
@@ -162,27 +163,35 @@ class Reads(Protocol):
 
 @dataclass
 class Part:
-    """Pairs that were read. rows: int64, their places among the uids asked for. bad: (uid, reason) of those between
-    them that cannot be used. end: how many uids it and the parts before it stand for."""
+    """Pairs that were read. rows: int64, their places among the uids asked for. made: of each its picture, or what was
+    made of it. bad: (uid, reason) of those between them that cannot be used. end: how many uids it and the parts before
+    it stand for."""
 
     rows: np.ndarray
-    pictures: list[np.ndarray]
+    made: list[Any]
     captions: list[tuple[str, ...]]
     end: int
     bad: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read_in_parts(reader: Reads, uids: np.ndarray, at_once: int, threads: int = 0) -> Iterator[Part]:
+def read_in_parts(
+    reader: Reads, uids: np.ndarray, at_once: int, threads: int = 0, make: Callable[[np.ndarray], Any] | None = None
+) -> Iterator[Part]:
     """The pairs in the order of the uids, `at_once` at a time. threads: that read and decode them, side by side where
-    the decoders are in C; with 0 or 1 this one does. What they find is the same. Raises what the reader raises."""
+    that is done in C; with 0 or 1 this one does. make: what of a picture is wanted, made by whoever read it, so that
+    only so many are held as there are threads; None keeps the pictures. What they find is the same. Raises what the
+    reader raises."""
 
-    def read(uid: int) -> tuple[np.ndarray, tuple[str, ...]] | BadPair:
+    def read(uid: int) -> tuple[Any, tuple[str, ...]] | BadPair:
         try:
-            return reader.read(uid)
+            picture, captions = reader.read(uid)
         except BadPair as reason:
             return reason
+        return (picture if make is None else make(picture)), captions
 
     with ExitStack() as ends:
+        if threads > 1:  # threads of threads would wait for one another
+            ends.enter_context(threadpool_limits(1, user_api="blas"))
         each = ends.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
         for start in range(0, len(uids), at_once):
             some = uids[start : start + at_once].tolist()
@@ -192,7 +201,7 @@ def read_in_parts(reader: Reads, uids: np.ndarray, at_once: int, threads: int = 
                     part.bad.append((some[row - start], str(found)))
                     continue
                 rows.append(row)
-                part.pictures.append(found[0])
+                part.made.append(found[0])
                 part.captions.append(found[1])
             part.rows = np.array(rows, np.int64)
             yield part

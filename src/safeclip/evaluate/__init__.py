@@ -152,14 +152,14 @@ def read_pairs(
     captions: dict[int, tuple[str, ...]] = {}
     bad = 0
     with Bar("evaluate", quiet=quiet or len(uids) <= _SOON) as bar:
-        for part in read_in_parts(reader, uids, _CHUNK, threads):
+        for part in read_in_parts(reader, uids, _CHUNK, threads, embedder.crop):
             bad += len(part.bad)
             for uid, texts in zip(uids[part.rows].tolist(), part.captions, strict=True):
                 if uid in with_captions:
                     captions[len(read)] = texts
                 read.append(uid)
-            if part.pictures:
-                parts.append(finite(embedder.images(part.pictures)))
+            if part.made:
+                parts.append(finite(embedder.images(part.made)))
             bar.at((len(read) + bad) / len(uids), f"pictures {len(read) + bad:,}/{len(uids):,}")
     return np.array(read, np.int64), torch.cat(parts) if parts else torch.empty(0, 0), captions, bad
 

@@ -25,7 +25,9 @@ TIE = 1e-6
 
 
 class Embeds(Protocol):
-    """What evaluation needs of a model: float32 unit embeddings on the CPU."""
+    """What evaluation needs of a model: float32 unit embeddings on the CPU, and what of a picture they are of."""
+
+    def crop(self, image: np.ndarray) -> np.ndarray: ...
 
     def images(self, images: Sequence[np.ndarray], batch: int = 256) -> Tensor: ...
 

@@ -24,11 +24,15 @@ class Embedder:
         self.clip, self.device, self.precision = clip, device, precision
         self.cut = cut_for(clip.net)
 
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """What `images` looks at of a picture, uint8 (S, S, 3): a crop's crop is itself."""
+        return clean_crop(image, self.clip.image_size)
+
     def images(self, images: Iterable[np.ndarray], batch: int = 256) -> Tensor:
         """uint8 RGB arrays (H, W, 3) of any sizes -> (N, D)."""
         parts, chunk = [], []
         for image in images:
-            chunk.append(clean_crop(image, self.clip.image_size))
+            chunk.append(self.crop(image))
             if len(chunk) == batch:
                 parts.append(self.crops(torch.from_numpy(np.stack(chunk))))
                 chunk = []

@@ -51,14 +51,14 @@ def embed_all(
         nonlocal done
         held = len(mine) if vectors else 0
         image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
-        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found):
+        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found, embedder.crop):
             rows = torch.from_numpy(part.rows)
             if not len(rows):
                 continue
             captions = part.captions
             if draw is not None:
                 captions = [(text,) for text in draw(captions, mine[part.rows])]
-            of_image = embedder.images(part.pictures)
+            of_image = embedder.images(part.made)
             flat = embedder.texts([caption for some in captions for caption in some])
             counts = torch.tensor([len(some) for some in captions])
             owner = torch.repeat_interleave(torch.arange(len(rows)), counts)
@@ -85,8 +85,8 @@ def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
 
     def hash_(mine: np.ndarray) -> list[np.ndarray]:
         hashes = np.zeros(len(mine), np.uint64)
-        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found):
-            hashes[part.rows] = perceptual_hashes(part.pictures)
+        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found, _hash):
+            hashes[part.rows] = part.made
         return [hashes]
 
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
@@ -103,11 +103,10 @@ def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.n
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
         hashes, small, fine, words = made = _blank(len(mine))
-        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found):
-            hashes[part.rows] = perceptual_hashes(part.pictures)
-            small[part.rows] = thumbnails(part.pictures)
-            fine[part.rows] = textures(part.pictures)
-            words[part.rows] = [word_ids([*map(seen, some)]) for some in part.captions] if part.captions else 0
+        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, _look):
+            for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
+                hashes[row], small[row], fine[row] = seen_of
+                words[row] = word_ids([*map(seen, captions)])
         return made
 
     whole = _blank(len(uids) if distributed.first() else 0)
@@ -169,11 +168,25 @@ def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, An
     }
 
 
+def _hash(picture: np.ndarray) -> int:
+    return int(perceptual_hashes([picture])[0])
+
+
+def _look(picture: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    return _hash(picture), thumbnails([picture])[0], textures([picture])[0]
+
+
 def _read(
-    reader: Reader, uids: np.ndarray, at_once: int, bad: BadPairs, found: list[tuple[int, str]]
+    reader: Reader,
+    uids: np.ndarray,
+    at_once: int,
+    bad: BadPairs,
+    found: list[tuple[int, str]],
+    make: Callable[[np.ndarray], Any],
 ) -> Iterator[Part]:
-    """The pairs that can be read, in parts; the others are told to `bad`, and are found."""
-    for part in read_in_parts(reader, uids, at_once, reader.config.workers):
+    """The pairs that can be read, in parts, and what is made of their pictures; the others are told to `bad`, and are
+    found."""
+    for part in read_in_parts(reader, uids, at_once, reader.config.workers, make):
         bad.add(part.bad)
         found += part.bad
         yield part
