@@ -3,8 +3,8 @@
     python bench/feed.py              on a CPU, one core
     python bench/feed.py --gpu        and with a worker a core, batches pinned and sent to the GPU; about 2 minutes
 
-Prints, and writes to bench/results/feed.json: pairs/s of a core for reading, decoding and one or two views of pictures
-of 500 x 375 px; simplejpeg against Pillow; the demo's batches against the demo's steps.
+Prints, and writes to bench/results/feed.json: pairs/s of a core for reading, decoding, one or two views of pictures
+of 500 x 375 px, and what the vetoes look at in them; simplejpeg against Pillow; the demo's batches against its steps.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from safeclip.model.context import cut_for
 from safeclip.model.precision import resolve
 from safeclip.presets import preset
 from safeclip.train.prefetch import prefetched
+from safeclip.train.scoring import glimpse
 from safeclip.train.step import Stepper
 
 SIZE, SIDE = (500, 375), 224
@@ -74,6 +75,7 @@ def of_a_core(spec: str, pairs: int, rounds: int, device: torch.device, seed: in
     loader = loader_of(spec, clip, ViewsConfig(), seed)
     source, uids = loader.reader.source, np.arange(pairs)
     files = [source[uid].image for uid in range(pairs)]
+    pictures = decode_all(files)
     painted = loader.make(1, Batch(uids, "clip"))
     runs: dict[str, Callable[[], object]] = {
         "read": lambda: [source[uid] for uid in range(pairs)],
@@ -81,6 +83,7 @@ def of_a_core(spec: str, pairs: int, rounds: int, device: torch.device, seed: in
         "decode": lambda: decode_all(files),
         "batch, one view": lambda: loader.make(1, Batch(uids, "clip")),
         "batch, two views": lambda: loader.make(1, Batch(uids, "unimodal")),
+        "the vetoes' look": lambda: [glimpse(picture) for picture in pictures],
     }
     seconds = seconds_of(runs, rounds, 1, torch.device("cpu"))
     rates = {name: pairs / statistics.median(times) for name, times in seconds.items()}

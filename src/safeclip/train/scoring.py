@@ -103,7 +103,7 @@ def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.n
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
         hashes, small, fine, words = made = _blank(len(mine))
-        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, _look):
+        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, glimpse):
             for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
                 hashes[row], small[row], fine[row] = seen_of
                 words[row] = word_ids([*map(seen, captions)])
@@ -172,7 +172,8 @@ def _hash(picture: np.ndarray) -> int:
     return int(perceptual_hashes([picture])[0])
 
 
-def _look(picture: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+def glimpse(picture: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """What `glance` keeps of a picture: hash, thumbnail, texture."""
     return _hash(picture), thumbnails([picture])[0], textures([picture])[0]
 
 
