@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -186,6 +187,24 @@ def test_a_batch_of_which_nothing_can_be_read_is_empty_and_says_so() -> None:
     made = loader(Source(40, bad=(1, 3))).make(1, Batch(np.array([1, 3]), "two"))
     assert len(made.uids) == 0
     assert [uid for uid, _ in made.bad] == [1, 3]
+
+
+def test_one_picture_is_held_at_a_time_since_some_are_large_at_any_scale() -> None:
+    """As a picture of a million by one pixels is."""
+    held: list[weakref.ref] = []
+    most = []
+
+    class Watched(Reader):
+        def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+            picture, captions = super().read(uid)
+            held.append(weakref.ref(picture))
+            most.append(sum(each() is not None for each in held))
+            return picture, captions
+
+    reader = Watched(Source(40), DataConfig(cache_mib=0))
+    loader = Loader(reader, ViewsConfig(), SIZE, tokenize, RECIPES, seed=3)
+    loader.make(1, Batch(np.arange(40), "two"))
+    assert (len(most), max(most)) == (40, 2), "the next, while the last is let go"
 
 
 def test_encoded_pictures_are_decoded_once_for_all_views() -> None:

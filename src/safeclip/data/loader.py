@@ -145,40 +145,44 @@ class Loader:
                 yield made
 
     def make(self, epoch: int, batch: Batch) -> Inputs:
-        recipe = self.recipes[batch.objective]
-        kept, pictures, captions, bad = [], [], [], []
-        for uid in batch.uids.tolist():
+        recipe, planned = self.recipes[batch.objective], batch.uids
+        draws = [
+            uniforms(self.seed, epoch, planned, _VIEW_STREAM + v, CROP_DRAWS + TEXT_DRAWS + COLOUR_DRAWS)
+            for v in range(recipe.views)
+        ]
+        images = np.empty((recipe.views, len(planned), self.size, self.size, 3), np.uint8)
+        rows: list[int] = []
+        captions, bad = [], []
+        for row, uid in enumerate(planned.tolist()):
             try:
                 picture, found = self.reader.read(uid)
             except BadPair as reason:
                 bad.append((uid, str(reason)))
                 continue
-            kept.append(uid)
-            pictures.append(picture)
+            for v in range(recipe.views):  # at once, so that one picture is held at a time, however large
+                images[v, len(rows)] = self._crop(picture, recipe, draws[v][row, :CROP_DRAWS])
+            rows.append(row)
             captions.append(found)
-        uids = np.array(kept, np.int64)
+        uids = planned[rows]
         texts = drawn(captions, uids, self.seed, epoch)
-        images = np.empty((recipe.views, len(kept), self.size, self.size, 3), np.uint8)
         colour, tokens = [], []
-        for v in range(recipe.views):
-            draws = uniforms(self.seed, epoch, uids, _VIEW_STREAM + v, CROP_DRAWS + TEXT_DRAWS + COLOUR_DRAWS)
-            for i, picture in enumerate(pictures):
-                crop = draws[i, :CROP_DRAWS]
-                images[v, i] = (
-                    random_crop(picture, self.size, self.views.crop_scale, crop)
-                    if recipe.augment
-                    else clean_crop(picture, self.size)
-                )
-            words = draws[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS]
+        for drawn_BK in (of_view[rows] for of_view in draws):
+            words, paint = drawn_BK[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS], drawn_BK[:, CROP_DRAWS + TEXT_DRAWS :]
             seen = texts
             if recipe.eda:
                 seen = [eda(t, w, self.views.text_strength) for t, w in zip(texts, words, strict=True)]
             tokens.append(self.tokenize(seen) if seen else torch.empty(0, 1, dtype=torch.long))
-            colour.append(draws[:, CROP_DRAWS + TEXT_DRAWS :].astype(np.float32))
-        paint = torch.from_numpy(np.stack(colour)) if recipe.augment else None
+            colour.append(paint.astype(np.float32))
+        painted = torch.from_numpy(np.stack(colour)) if recipe.augment else None
         whole = torch.stack(tokens)
         shown = whole if self.cut is None else self.cut(whole)
-        return Inputs(uids, batch.objective, torch.from_numpy(images), paint, shown, bad)
+        cropped = torch.from_numpy(np.ascontiguousarray(images[:, : len(rows)]))
+        return Inputs(uids, batch.objective, cropped, painted, shown, bad)
+
+    def _crop(self, picture: np.ndarray, recipe: Recipe, draws: np.ndarray) -> np.ndarray:
+        if recipe.augment:
+            return random_crop(picture, self.size, self.views.crop_scale, draws)
+        return clean_crop(picture, self.size)
 
 
 def drawn(captions: Sequence[Sequence[str]], uids: np.ndarray, seed: int, epoch: int) -> list[str]:
