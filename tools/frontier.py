@@ -27,6 +27,7 @@ BEGIN, END = "<!-- frontier: written by tools/frontier.py -->", "<!-- end of fro
 SETS = {
     "embedded emoji, 32 px": ("bench-emoji.json", "bench-parts.json", "bench-variants.json"),
     "RSICD, 64 px": ("bench-rsicd.json",),
+    "RSICD, several attacks in a run": ("bench-prove-rsicd.json",),
     "Flickr8k, 64 px": ("bench-prove-flickr8k.json",),
 }
 UNPLANTED = {"embedded emoji, 32 px": "unplanted.json", "RSICD, 64 px": "unplanted-rsicd.json"}
@@ -150,7 +151,7 @@ def _untouched(folder: Path, name: str) -> list[str]:
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 450, 64, 26, 44, 56
-KINDS = {"embedded emoji, 32 px": "emoji", "RSICD, 64 px": "rsicd", "Flickr8k, 64 px": "flickr"}
+KINDS = dict(zip(SETS, ("emoji", "rsicd", "together", "flickr"), strict=True))
 DECADES = 3
 RAREST = 10**-DECADES
 """Success below which all is drawn at the left edge of the chart, whose axis is logarithmic."""
@@ -158,7 +159,7 @@ NOTHING = 0.05
 """About the most that any attack's test gives where nothing was planted."""
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1b1d20}.quiet{fill:#5d636b}.grid{stroke:#dcdedd}.goal{fill:#d4e8e8}"
-    ".emoji{fill:#0b6b74}.rsicd{fill:#b3231f}.flickr{fill:#6a5a46}circle{stroke:#fff}"
+    ".emoji{fill:#0b6b74}.rsicd{fill:#b3231f}.together{fill:#c98a1b}.flickr{fill:#6a5a46}circle{stroke:#fff}"
 )
 
 

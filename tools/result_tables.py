@@ -29,6 +29,7 @@ BEGIN, END = "<!-- results: written by tools/result_tables.py -->", "<!-- end of
 DATA = {
     "bench-emoji.json": "embedded emoji, 32 px",
     "bench-rsicd.json": "RSICD, 64 px",
+    "bench-prove-rsicd.json": "RSICD, several attacks in a run",
     "bench-prove-flickr8k.json": "Flickr8k, 64 px",
 }
 PARTS = {"bench-parts.json": "embedded emoji, 32 px"}

@@ -69,6 +69,12 @@ class RunDir:
             raise InputError(f"{self.config_file}: holds no settings; restore it or start anew")
         return from_dict(RunConfig, {k: v for k, v in values.items() if k != "made_with"})
 
+    def sync_lines(self) -> None:
+        """Have the files that grow on the disk before going on."""
+        for file in (self.log_file, self.split_file):
+            if file.exists():
+                sync(file)
+
     def scores_file(self, epoch: int) -> Path:
         return self.path / "scores" / f"epoch-{epoch:03d}.parquet"
 

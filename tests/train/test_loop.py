@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from safeclip import run
 from safeclip.config import override
 from safeclip.data.sources.emoji import EmojiSource
 from safeclip.errors import RunError
 from safeclip.run import RunDir, read_scores
-from safeclip.train import checkpoint, loop
+from safeclip.train import checkpoint
 from safeclip.train.loop import train
 from tests import tiny
 from tests.reference.schedule import rates
@@ -127,7 +128,7 @@ def test_a_run_whose_config_is_read_back_is_the_run_that_was_asked_for(tiny_run:
 def test_what_a_checkpoint_counts_on_is_on_the_disk_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log's and the splits' lengths: a power loss must not leave a checkpoint that is newer than they are."""
     done: list[str] = []
-    monkeypatch.setattr(loop, "sync", lambda path: done.append(path.name))
+    monkeypatch.setattr(run, "sync", lambda path: path.suffix == ".jsonl" and done.append(path.name))
     monkeypatch.setattr(checkpoint, "save", lambda folder, name, *_: done.append(name))
     train(tiny.config({"epochs": 3}), tmp_path / "run", quiet=True)
     assert done == [*["log.jsonl", "epoch-001"], *["log.jsonl", "epoch-002"], "log.jsonl", "split.jsonl", "epoch-003"]

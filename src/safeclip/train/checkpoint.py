@@ -64,7 +64,6 @@ def save(
         ) from None
     with replacing(folder / "latest") as file:
         file.write_text(name + "\n", encoding="utf-8")
-    sync(folder)
     for old in [path for path in _by_age(folder) if _age(path) <= _age(folder / name)][keep:]:
         with contextlib.suppress(OSError):
             _remove(old)

@@ -34,7 +34,7 @@ from safeclip.model.build import build, checkpoint_gradients
 from safeclip.model.context import cut_for
 from safeclip.model.embed import Embedder
 from safeclip.model.threads import set_threads
-from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, sync, write_scores
+from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
 from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
 from safeclip.train.log import Log, NoLog
@@ -299,9 +299,7 @@ class _Trainer:
         if not distributed.first():
             return
         self.bad.write()
-        for growing in (self.run.log_file, self.run.split_file):  # a checkpoint counts on their lengths
-            if growing.exists():
-                sync(growing)
+        self.run.sync_lines()  # whose lengths a checkpoint counts on
         state = self.method.state_dict()
         tensors = {f"method.{key}": value for key, value in state.tensors.items()}
         tensors |= moments | {"rng.cpu": torch.get_rng_state()}
