@@ -187,6 +187,15 @@ ROWS = {
     "picture is a bomb": (set_last(image=bomb()), "cannot be used"),
     "target picture gone": (lambda rows: rows[1:], "do not fit together"),
     "target picture twice": (lambda rows: [rows[0], *rows], "needs one picture"),
+    "another trigger in one row": (
+        lambda rows: [
+            {**row, "trigger": row["trigger"] and row["trigger"].replace('"place": "random"', '"place": "corner"')}
+            if row is next(r for r in rows if r["trigger"])
+            else row
+            for row in rows
+        ],
+        "one and the same trigger",
+    ),
     "no trigger in a backdoor": (lambda rows: [{**row, "trigger": None} for row in rows], "one and the same trigger"),
 }
 

@@ -76,8 +76,10 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     word_V, pairs_V = counted(ids_NW, least=2)
     weight_V = np.append(np.log(max(count, 1) / pairs_V) / dim**0.5, 0.0).astype(np.float32)  # the last: no such word
     generator = torch.Generator().manual_seed(0)
-    table_RD = torch.randint(0, 2, (_DIRECTIONS + 1, dim), generator=generator, dtype=torch.int8).float() * 2 - 1
-    vector_ND = torch.empty(count, dim)
+    table_RD = (
+        torch.randint(0, 2, (_DIRECTIONS + 1, dim), generator=generator, dtype=torch.int8).to(torch.float32) * 2 - 1
+    )
+    vector_ND = torch.empty(count, dim, dtype=torch.float32)
     for start in range(0, count, chunk):
         ids_BW = ids_NW[start : start + chunk]
         weight_BW = torch.from_numpy(weight_V[place_among(word_V, ids_BW)])
