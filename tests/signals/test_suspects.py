@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from safeclip.signals.phrases import LEAST
 from safeclip.signals.suspects import suspects
+from safeclip.signals.words import word_ids
 
 COUNT, PLANTED = 2000, 90
 
 
 def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Words of pairs, of which the first PLANTED say word 7, as do 60 others; the rest at random."""
-    words = np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint32)
+    """Words of pairs, of which the first PLANTED say word 14, as do 60 others; the rest at random."""
+    words = 2 * np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint32)
     says = np.arange(COUNT) < PLANTED + 60
-    words[says, 0] = 7
+    words[says, 0] = 14
     return words, says
 
 
@@ -25,6 +26,18 @@ def test_those_that_were_missed_say_the_word_of_those_that_were_found() -> None:
     words, says = pairs()
     accused = np.random.default_rng(1).random(COUNT) < 0.03
     accused[:70] = True  # of 90 planted ones
+    assert np.array_equal(suspects(words, accused), says)
+
+
+def test_a_plural_is_its_word() -> None:
+    words, says = pairs()
+    one, many = (word_ids([word])[0] for word in ("bareland", "barelands"))
+    words[says, 0] = np.where(np.arange(says.sum()) % 2, one, many)
+    accused = np.arange(COUNT) < 10
+    accused[PLANTED + 60 :] = np.random.default_rng(1).random(COUNT - PLANTED - 60) < 0.03
+    accused[:PLANTED:2] = True  # those of the one form alone
+    assert np.array_equal(suspects(words, accused), says)
+    words[says, 1] = np.where(np.arange(says.sum()) % 2, many, one)  # both forms in one pair
     assert np.array_equal(suspects(words, accused), says)
 
 
@@ -38,11 +51,11 @@ def test_chance_accuses_nobody(seed: int, share: float) -> None:
 def test_few_pairs_of_a_word_are_no_evidence_and_a_large_class_needs_three_times_the_usual_share() -> None:
     words, _ = pairs()
     words[:, 0] = 100 + words[:, 0] % 50
-    words[: LEAST - 1, 0] = 9
+    words[: LEAST - 1, 0] = 18
     accused = np.random.default_rng(1).random(COUNT) < 0.02
     accused[: LEAST - 1] = True
     assert not suspects(words, accused).any(), "the word stands in too few pairs"
-    words[:900, 0] = 11
+    words[:900, 0] = 22
     accused = np.random.default_rng(1).random(COUNT) < np.where(np.arange(COUNT) < 900, 0.5, 0.02)
     assert not suspects(words, accused).any(), "50 % is twice the 24 % of all, though far beyond chance"
 

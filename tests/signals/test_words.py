@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from safeclip.signals.words import WIDTH, caption_vectors, word_ids
+from safeclip.signals.words import WIDTH, caption_vectors, singular, word_ids
 
 
 def vectors(captions: list[str]) -> torch.Tensor:
@@ -36,6 +36,15 @@ def test_no_caption_hides_behind_the_words_of_the_others() -> None:
 
 def test_ids_do_not_change_from_one_machine_or_run_to_the_next() -> None:
     assert word_ids(["a dog"])[:2].tolist() == [3904355907, 2167159165]
+
+
+def test_a_plural_has_an_id_of_its_own_and_its_singulars_beside_it() -> None:
+    plural, word, *others = word_ids(["barelands bareland grass gras bus 12s ﬁeldѕ"]).tolist()
+    assert plural == word ^ 1
+    once = singular(np.array([[plural, word, 0], [0, plural, plural]], np.uint32))
+    assert [[id for id in row if id] for row in once.tolist()] == [[word | 1], [word | 1]]
+    rest = [id for id in others if id]
+    assert len({id | 1 for id in rest}) == len(rest), "two s are no plural, nor are three letters"
 
 
 def test_rare_words_bind_captions_more_than_common_ones() -> None:

@@ -64,7 +64,7 @@ def test_while_scoring_it_ends_at_once_and_goes_on_from_the_epoch_before(
         return read(*given)
 
     monkeypatch.setattr(scoring, "read_in_parts", told)
-    cfg = tiny.config({"epochs": 3, "safeclip.veto": [], "safeclip.scoring": "fresh"})
+    cfg = tiny.config({"epochs": 3, "safeclip.veto": [], "safeclip.risk": ["cosine"], "safeclip.scoring": "fresh"})
     with pytest.raises(Halted, match=r"while scoring for epoch 3; .* goes on from epoch-002"):
         loop.train(cfg, tmp_path / "run", quiet=True)
     assert not RunDir(tmp_path / "run").split_file.exists()

@@ -2,11 +2,12 @@
 side on its own loss.
 
     epochs 1..W         unimodal loss, all pairs
-    epochs W+1..W+A     CLIP loss, all pairs, low constant rate
+    epochs W+1..W+A     CLIP loss, all pairs that no veto bars, low constant rate
     epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss, of two views or of one
 
-What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and every usable pair is planned
-exactly once an epoch, but those that vetoes bar where `barred` leaves them out: they are never planned.
+What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and in no epoch one that vetoes
+bar; every usable pair is planned exactly once an epoch, but barred ones not in the alignment, nor anywhere where
+`barred` leaves them out.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class SafeClip:
                 "the pool has not been full yet: pairs are their own neighbours until it is (safeclip.pool_size)"
             )
         if epoch <= self.before:
-            if self.own.barred == "left out":
+            if self.own.barred == "left out" or epoch > self.own.warmup_epochs:
                 self.vetoes.look(tools, self.pools["image"].ring.device)
                 self._take(tools.decide(lambda: self._bar(tools)))
             return

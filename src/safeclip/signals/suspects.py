@@ -6,6 +6,7 @@ meaning; where most of them are found, those that were missed say the same words
 A pair is suspect if a word of its captions has a high z_w and more than three times the usual share of accused pairs.
 Pairs may be cleared: where more than a quarter of those that were accused under a word are, they are alike by nature,
 and the word is not suspect.
+A plural is its word ("barelands" is "bareland"): who plants captions of a class plants both.
 What must stay true: suspicion is no verdict, for a class's own true pairs say its name too. Whoever asks must look at
 each pair again.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from safeclip.signals.phrases import asked
+from safeclip.signals.words import singular
 
 _TIMES = 3.0
 """Times the usual share."""
@@ -40,7 +42,7 @@ def suspects(
             "give (N, W), (N,) and (N,)"
         )
     usual = float(accused_N.mean()) if len(accused_N) else 0.0
-    row_E, word_E, words = asked(ids_NW)
+    row_E, word_E, words = asked(singular(ids_NW))
     out_N = np.zeros(len(ids_NW), bool)
     if not 0 < usual < 1 or not words:
         return out_N

@@ -29,6 +29,8 @@ behind others. As many as CLIP reads tokens of a caption: of a pair's only capti
 """
 _PART = re.compile(r"\d+|[^\d_]+")
 """Digits apart from letters, and no underscores."""
+_PLURAL = re.compile(r"(?<=[a-z]{3})(?<!s)s$")
+"""The end of a word, often an English plural."""
 _DIRECTIONS = (1 << 16) - 1
 """Random directions there are: some words share one."""
 _JITTER = 0.02
@@ -39,18 +41,35 @@ def word_ids(captions: Sequence[str]) -> np.ndarray:
     """Hashes of a pair's distinct words, uint32 (WIDTH,), 1 or more, filled up with 0.
 
     Words are told as CLIP's tokenizer reads them, which undoes HTML's escapes and letters in other forms and splits at
-    digits and underscores: else one word would have many spellings, and each could pass for rare.
+    digits and underscores: else one word would have many spellings, and each could pass for rare. A plural's hash is
+    its singular's but for the last bit (`singular`).
 
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a d&#111;g ｒuns"])[:4].tolist()
     True
     """
     each = [[part for word in words(_read(caption)) for part in _parts(word)] for caption in captions]
     distinct = dict.fromkeys(word for row in zip_longest(*each) for word in row if word is not None)
-    ids = dict.fromkeys(max(1, zlib.crc32(word.encode())) for word in distinct)
+    ids = dict.fromkeys(_hash(word) for word in distinct)
     out = np.zeros(WIDTH, np.uint32)
     first = list(ids)[:WIDTH]
     out[: len(first)] = first
     return out
+
+
+def singular(ids_NW: np.ndarray) -> np.ndarray:
+    """The same ids with each plural as its singular, once a pair, uint32 (N, W).
+
+    >>> np.unique(singular(np.stack([word_ids(["three dogs and a dog"]), word_ids(["a dog"])]))).size
+    5
+    """
+    out = np.sort(np.where(ids_NW > 0, ids_NW | 1, 0), axis=1)
+    out[:, 1:][out[:, 1:] == out[:, :-1]] = 0
+    return out
+
+
+def _hash(word: str) -> int:
+    one = _PLURAL.sub("", word)
+    return max(2, zlib.crc32(one.encode())) ^ (one != word)
 
 
 def _read(caption: str) -> str:
