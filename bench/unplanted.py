@@ -2,7 +2,7 @@
 undercut. A trigger hides a picture, or makes it look like something else, also where nothing was planted for it.
 
     python bench/unplanted.py --out runs/unplanted            the attacks and the data of the bench `threats`, 3 seeds
-    python bench/unplanted.py --out DIR --photos parquet:FILE those of the bench `rsicd`, its seed
+    python bench/unplanted.py --out DIR --photos parquet:FILE those of the bench `rsicd`, 3 seeds
     python bench/unplanted.py --out DIR --only wanet-pixel --methods clip --into FILE
 
 Plain CLIP and SafeCLIP are trained on the data as it lies, and asked for every attack, on the test split, with the
@@ -41,7 +41,7 @@ def main() -> None:
     if (args.only or len(args.methods) < len(METHODS)) and not args.into:
         parser.error("--only and --methods measure some: name a file for them with --into")
     into = args.into or RESULTS / ("unplanted-rsicd.json" if args.photos else "unplanted.json")
-    spec = named("rsicd", data=args.photos)[0] if args.photos else replace(named("threats")[0], seeds=SEEDS)
+    spec = replace(named("rsicd", data=args.photos)[0] if args.photos else named("threats")[0], seeds=SEEDS)
     chosen = tuple(
         group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
     )
