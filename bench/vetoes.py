@@ -35,7 +35,7 @@ from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
-from safeclip.methods.vetoes import SCORED, SPARING, spared, suspected
+from safeclip.methods.verdicts import SCORED, SPARING, spared, suspected
 from safeclip.model.build import build
 from safeclip.presets import preset
 from safeclip.run import machine, write_json

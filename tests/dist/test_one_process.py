@@ -21,7 +21,10 @@ from tests.dist import ranks
 GENTLE = {"epochs": 4, "optim.batch_size": 41}
 """More than 20 steps: of 240 pairs, five batches of 21 + 20 pairs and a last one of 18 + 17."""
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
-    "running scores, batch norm": (2, {"safeclip.veto": [*VETOES], "model.name": "safeclip-test-rn"}),
+    "running scores, a look in parts, batch norm": (
+        2,
+        {"safeclip.veto": [*VETOES], "safeclip.look_pairs": 100, "model.name": "safeclip-test-rn"},
+    ),
     "fresh scores, in parts": (
         2,
         {"safeclip.scoring": "fresh", "model.name": "safeclip-test-vit", "optim.accumulate": 3, "views.clip_count": 2},
@@ -82,7 +85,8 @@ def decides_nothing(rank: int) -> None:
         raise AssertionError(f"rank {rank} decides for itself")
 
     if rank:
-        filter.least_outlying = safeclip.fit_mixture = safeclip.RunningScores = vetoes.copy_groups = refuse  # type: ignore
+        filter.least_outlying = safeclip.fit_mixture = safeclip.RunningScores = refuse  # type: ignore
+        vetoes.copy_groups = vetoes.judge = refuse  # type: ignore
         vetoes.SCORED.update({name: replace(veto, score=refuse) for name, veto in vetoes.SCORED.items()})
 
 

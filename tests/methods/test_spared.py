@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from safeclip.errors import InputError
-from safeclip.methods.vetoes import Vetoes, spared, suspected
+from safeclip.methods.verdicts import spared, suspected
+from safeclip.methods.vetoes import Vetoes
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
 from tests.methods.driven import Data, config
@@ -106,9 +107,9 @@ def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monk
     accused, known = np.zeros((2, 2000), bool)
     accused[:60], accused[1900:] = True, True
     known[0], known[1900:1920] = True, True
-    monkeypatch.setattr("safeclip.methods.vetoes.fits", lambda *_, **__: np.zeros(2000, np.float32))
-    monkeypatch.setattr("safeclip.methods.vetoes.vouched", lambda *_, **__: known)
-    monkeypatch.setattr("safeclip.methods.vetoes.untied", lambda *_, **__: np.zeros(2000, bool))
+    monkeypatch.setattr("safeclip.methods.verdicts.fits", lambda *_, **__: np.zeros(2000, np.float32))
+    monkeypatch.setattr("safeclip.methods.verdicts.vouched", lambda *_, **__: known)
+    monkeypatch.setattr("safeclip.methods.verdicts.untied", lambda *_, **__: np.zeros(2000, bool))
     own = config(**{"safeclip.veto": ["patterns"]}).safeclip
     kept = spared(glance, {"patterns": accused}, own, torch.device("cpu"))
     assert np.array_equal(np.flatnonzero(kept), np.arange(1900, 1920))

@@ -68,6 +68,8 @@ class SafeclipConfig:
     """The same for `words`, over all words: by how much the rest of a caption fits worse where a word is."""
     suspect_deviations: float = 0.5
     """What `texture_deviations` is to pairs that `suspects` looks at again."""
+    look_pairs: int = 2_000_000
+    """Pairs, about, that vetoes look at together; more are looked at in parts. Rank 0 holds some 5 kB of each."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"
@@ -125,6 +127,7 @@ class SafeclipConfig:
             "suspect_deviations",
         ):
             check(getattr(self, name) > 0, f"safeclip.{name}", getattr(self, name), "give a positive number")
+        check(self.look_pairs >= 1, "safeclip.look_pairs", self.look_pairs, "give 1 or more")
         check(self.neighbours >= 1, "safeclip.neighbours", self.neighbours, "give 1 or more")
         check(self.fit in ("converged", "paper"), "safeclip.fit", self.fit, "give converged or paper")
         check(self.scoring in ("fresh", "running"), "safeclip.scoring", self.scoring, "give fresh or running")

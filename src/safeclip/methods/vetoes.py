@@ -1,142 +1,36 @@
-"""What the data alone says against its pairs, before anything is trained: those never become safe.
+"""The vetoes of a run: its data is looked at once, in parts that fit into memory, and what came of it is kept
+(`verdicts` says what).
 
-    copies      the picture occurs more often than `copies_allowed`              signals/copies.py
-    renderings  it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
-    patterns    it shares a fine pattern with others, place for place            signals/patterns.py
-    shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
-    texture     its texture says what the caption says, its content does not     signals/texture.py
-    words       its caption has a word beside which the others do not fit it     signals/misleading.py
-    suspects    it says what accused pairs say, and `texture` is a little so     signals/suspects.py
-
-`patterns` and `shifts` may spare pairs for which others vouch (signals/vouching.py), and `patterns` those whose pattern
-lies under captions of anything (signals/untied.py).
 What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
 that cannot be read) nothing is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from safeclip.config import SafeclipConfig
 from safeclip.methods.base import State, Tools
+from safeclip.methods.verdicts import READING, SCORED, SPARING, Verdict, judge
 from safeclip.signals.copies import copy_groups, occurrences
-from safeclip.signals.glance import Glance
-from safeclip.signals.misleading import misleading
-from safeclip.signals.outlying import outlying
-from safeclip.signals.patterns import shared_pattern
-from safeclip.signals.renderings import crowded
-from safeclip.signals.shifts import shared_shift
-from safeclip.signals.suspects import suspects
-from safeclip.signals.texture import textured
-from safeclip.signals.untied import untied
-from safeclip.signals.vouching import fits, vouched
 
-Score = Callable[[Glance, torch.device], np.ndarray]
-"""What a look at the data gives, reckoned on the device: float32 (N,), high where it is suspicious."""
-
-
-@dataclass(frozen=True)
-class Veto:
-    """score: of every pair. column: the score's name in `scores/`. limit: how far it may lie, by the settings.
-    deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own.
-    strong: of a veto that may spare pairs, the score by strong patterns alone: those of overlays.
-    """
-
-    score: Score
-    column: str
-    limit: Callable[[SafeclipConfig], float]
-    deviates: bool = False
-    strong: Score | None = None
-
-    def bars(self, score_N: np.ndarray, limit: float) -> np.ndarray:
-        """Bool (N,): pairs whose score lies beyond the limit."""
-        barred: np.ndarray = score_N > limit if self.deviates else outlying(score_N, limit)
-        return barred
-
-
-SCORED = {
-    "renderings": Veto(
-        lambda glance, device: crowded(glance.thumbnails, device=device),
-        "rendering",
-        lambda own: own.rendering_deviations,
-    ),
-    "patterns": Veto(
-        lambda glance, device: shared_pattern(glance.thumbnails, device=device),
-        "pattern",
-        lambda own: own.pattern_deviations,
-        strong=lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
-    ),
-    "shifts": Veto(
-        lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
-        "shift",
-        lambda own: own.shift_deviations,
-        strong=lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
-    ),
-    "texture": Veto(
-        lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
-        "texture",
-        lambda own: own.texture_deviations,
-    ),
-    "words": Veto(
-        lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
-        "word",
-        lambda own: own.word_deviations,
-        deviates=True,
-    ),
-}
-"""The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
-SPARING = tuple(name for name, veto in SCORED.items() if veto.strong)
-"""Those that may spare pairs for which others vouch."""
-_DOUBT = 7.0
-"""Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
-`suspects` asks, for such a pair is accused already."""
-_READING = ("texture", "words", "suspects")
-"""Vetoes that see nothing in a pair whose captions share no word with another's."""
 _BLIND = 0.2
-"""Share of such pairs above which the log says so."""
+"""Share of pairs in which READING see nothing, above which the log says so."""
+_RUN = 4096
+"""Neighbouring pairs that are looked at in one part, at most: those of a shard lie in few parts."""
 
 
-def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
-    """Bool (N,): pairs that have a pattern in common with others because of what they show, or one that foretells no
-    caption. out: by veto, bool (N,), the pairs that it is against. Others may vouch for a pair, but not for one of a
-    strong pattern: a trigger under true captions (label-consistent) lies on pictures that others vouch for. Spared in
-    neither way are pairs of a word under which hardly another is: one planted pair is enough to learn a pattern from.
+def dealt(uids: np.ndarray, most: int) -> list[np.ndarray]:
+    """The pairs in as few parts as have about `most` each, or all in one. Runs of neighbours are dealt out in turn, so
+    that each part has some of everything, also of data that lie sorted.
+
+    >>> [part.tolist() for part in dealt(np.arange(6), 3)]
+    [[0, 2, 4], [1, 3, 5]]
     """
-    common = [name for name in SPARING if name in out]
-    kept = np.zeros(len(glance.hashes), bool)
-    for name in common:
-        kept |= out[name]
-    if not kept.any():
-        return kept
-    barred = np.any([*out.values()], axis=0)
-    fits_N = fits(glance.thumbnails, glance.captions, barred, device=device)
-    if fits_N is None:
-        return np.zeros_like(kept)
-    kept &= vouched(fits_N, glance.captions, barred, device=device)
-    for name in common:
-        veto = SCORED[name]
-        assert veto.strong is not None
-        kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
-    if "patterns" in out:
-        by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
-        kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, ~barred, device=device)
-    for name in out.keys() - {*SPARING}:
-        kept &= ~out[name]
-    kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
-    return kept
-
-
-def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
-    """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
-    `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
-    accused = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
-    again: np.ndarray = suspects(glance.words, accused) & outlying(texture_N, own.suspect_deviations)
-    return again
+    count = max(1, -(-len(uids) // most))
+    of_part = np.arange(len(uids)) // max(1, min(_RUN, most // 16)) % count
+    return [uids[of_part == part] for part in range(count)]
 
 
 class Vetoes:
@@ -157,49 +51,46 @@ class Vetoes:
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
-        wanted = [name for name in SCORED if name in self.own.veto and name not in self.scores]
-        hashes, kept = None, self.pairs if self.decides else 0
-        if wanted:
-            usable = np.flatnonzero(tools.usable)
-            glance = tools.glance(usable)
-            if self.decides and not (readable := tools.usable[usable]).all():
-                usable, glance = usable[readable], glance.of(readable)
-            hashes = self._of_all(usable, glance.hashes) if self.decides else glance.hashes
-            if self.decides:
-                self._note_blind(glance, tools)
-            for name in wanted:
-                self.scores[name] = np.zeros(kept, np.float32)
-                if self.decides:
-                    self.scores[name][usable] = SCORED[name].score(glance, device)
+        hashes = None
+        if any(name in self.own.veto and name not in self.scores for name in SCORED):
+            hashes = self._look_in_parts(tools, device)
         if self.groups is None:
             if self.with_groups and hashes is None:
                 hashes = tools.hashes()
             compared = hashes if self.with_groups and self.decides else None
-            self.groups = np.arange(kept) if compared is None else copy_groups(compared)
-        if wanted and self.decides:
-            self.spared = self.suspected = None
-            found = self.against(usable)
-            if self.own.spare:
-                self.spared = self._of_all(usable, spared(glance, found, self.own, device))
-            if "suspects" in self.own.veto:
-                again = suspected(glance, found, self.scores["texture"][usable], self.own)
-                self.suspected = self._of_all(usable, again)
+            self.groups = np.arange(self.pairs if self.decides else 0) if compared is None else copy_groups(compared)
 
-    def _note_blind(self, glance: Glance, tools: Tools) -> None:
-        reading = [name for name in _READING if name in self.own.veto]
-        if not reading or not len(glance.words):
-            return
-        blind = 1 - float(glance.captions.any(1).float().mean())
-        if blind > _BLIND:
+    def _look_in_parts(self, tools: Tools, device: torch.device) -> np.ndarray:
+        """Sets the verdicts; returns the hashes, uint64 (N,), 0 for pairs that cannot be read."""
+        own, kept = self.own, self.pairs if self.decides else 0
+        hashes, blind = np.zeros(kept, np.uint64), np.zeros(kept, bool)
+        self.scores = {name: np.zeros(kept, np.float32) for name in SCORED if name in own.veto}
+        self.spared = np.zeros(kept, bool) if own.spare and self.decides else None
+        self.suspected = np.zeros(kept, bool) if "suspects" in own.veto and self.decides else None
+        reading = [name for name in READING if name in own.veto]
+        usable = np.flatnonzero(tools.usable)
+        for uids in dealt(usable, own.look_pairs):
+            glance = tools.glance(uids)
+            if self.decides:
+                if not (readable := tools.usable[uids]).all():
+                    uids, glance = uids[readable], glance.of(readable)
+                hashes[uids] = glance.hashes
+                blind[uids] = ~glance.captions.any(1).numpy() if reading else False
+                self._keep(uids, judge(glance, own, device))
+            del glance  # before the next is made
+        if (share := blind.sum() / max(len(usable), 1)) > _BLIND:
             tools.note(
-                f"the captions of {blind:.0%} of the usable pairs share no word with any other pair's: "
+                f"the captions of {share:.0%} of the usable pairs share no word with any other pair's: "
                 f"{', '.join(reading)} see nothing in those (safeclip.veto)"
             )
+        return hashes
 
-    def _of_all(self, usable: np.ndarray, some: np.ndarray) -> np.ndarray:
-        of_all = np.zeros(self.pairs, some.dtype)
-        of_all[usable] = some
-        return of_all
+    def _keep(self, uids: np.ndarray, verdict: Verdict) -> None:
+        for name, score_n in verdict.scores.items():
+            self.scores[name][uids] = score_n
+        for whole_N, part_n in ((self.spared, verdict.spared), (self.suspected, verdict.suspected)):
+            if whole_N is not None and part_n is not None:
+                whole_N[uids] = part_n
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""

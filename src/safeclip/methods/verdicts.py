@@ -1,0 +1,159 @@
+"""What the data alone says against its pairs, before anything is trained: those never become safe.
+
+    copies      the picture occurs more often than `copies_allowed`              signals/copies.py
+    renderings  it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
+    patterns    it shares a fine pattern with others, place for place            signals/patterns.py
+    shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
+    texture     its texture says what the caption says, its content does not     signals/texture.py
+    words       its caption has a word beside which the others do not fit it     signals/misleading.py
+    suspects    it says what accused pairs say, and `texture` is a little so     signals/suspects.py
+
+`patterns` and `shifts` may spare pairs for which others vouch (signals/vouching.py), and `patterns` those whose pattern
+lies under captions of anything (signals/untied.py).
+What must stay true: a verdict comes of a look at the pairs and of nothing else, no model among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from safeclip.config import SafeclipConfig
+from safeclip.signals.copies import copy_groups, occurrences
+from safeclip.signals.glance import Glance
+from safeclip.signals.misleading import misleading
+from safeclip.signals.outlying import outlying
+from safeclip.signals.patterns import shared_pattern
+from safeclip.signals.renderings import crowded
+from safeclip.signals.shifts import shared_shift
+from safeclip.signals.suspects import suspects
+from safeclip.signals.texture import textured
+from safeclip.signals.untied import untied
+from safeclip.signals.vouching import fits, vouched
+
+Score = Callable[[Glance, torch.device], np.ndarray]
+"""What a look at the data gives, reckoned on the device: float32 (N,), high where it is suspicious."""
+
+
+@dataclass(frozen=True)
+class Veto:
+    """score: of every pair. column: the score's name in `scores/`. limit: how far it may lie, by the settings.
+    deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own.
+    strong: of a veto that may spare pairs, the score by strong patterns alone: those of overlays.
+    """
+
+    score: Score
+    column: str
+    limit: Callable[[SafeclipConfig], float]
+    deviates: bool = False
+    strong: Score | None = None
+
+    def bars(self, score_N: np.ndarray, limit: float) -> np.ndarray:
+        """Bool (N,): pairs whose score lies beyond the limit."""
+        barred: np.ndarray = score_N > limit if self.deviates else outlying(score_N, limit)
+        return barred
+
+
+SCORED = {
+    "renderings": Veto(
+        lambda glance, device: crowded(glance.thumbnails, device=device),
+        "rendering",
+        lambda own: own.rendering_deviations,
+    ),
+    "patterns": Veto(
+        lambda glance, device: shared_pattern(glance.thumbnails, device=device),
+        "pattern",
+        lambda own: own.pattern_deviations,
+        strong=lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
+    ),
+    "shifts": Veto(
+        lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
+        "shift",
+        lambda own: own.shift_deviations,
+        strong=lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
+    ),
+    "texture": Veto(
+        lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
+        "texture",
+        lambda own: own.texture_deviations,
+    ),
+    "words": Veto(
+        lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
+        "word",
+        lambda own: own.word_deviations,
+        deviates=True,
+    ),
+}
+"""The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
+SPARING = tuple(name for name, veto in SCORED.items() if veto.strong)
+"""Those that may spare pairs for which others vouch."""
+READING = ("texture", "words", "suspects")
+"""Those that see nothing in a pair whose captions share no word with another's."""
+_DOUBT = 7.0
+"""Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
+`suspects` asks, for such a pair is accused already."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of pairs that were looked at together. scores: by veto, float32 (N,), high where it is suspicious. spared: bool
+    (N,), pairs that SPARING spare; suspected: those that `suspects` is against; None where it was not asked.
+    """
+
+    scores: dict[str, np.ndarray]
+    spared: np.ndarray | None
+    suspected: np.ndarray | None
+
+
+def judge(glance: Glance, own: SafeclipConfig, device: torch.device) -> Verdict:
+    """What the vetoes that `own` names have to say of these pairs."""
+    scores = {name: veto.score(glance, device) for name, veto in SCORED.items() if name in own.veto}
+    out = {name: SCORED[name].bars(score_N, SCORED[name].limit(own)) for name, score_N in scores.items()}
+    if "copies" in own.veto:
+        out["copies"] = occurrences(copy_groups(glance.hashes)) > own.copies_allowed
+    return Verdict(
+        scores,
+        spared(glance, out, own, device) if own.spare else None,
+        suspected(glance, out, scores["texture"], own) if "suspects" in own.veto else None,
+    )
+
+
+def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
+    """Bool (N,): pairs that have a pattern in common with others because of what they show, or one that foretells no
+    caption. out: by veto, bool (N,), the pairs that it is against. Others may vouch for a pair, but not for one of a
+    strong pattern: a trigger under true captions (label-consistent) lies on pictures that others vouch for. Spared in
+    neither way are pairs of a word under which hardly another is: one planted pair is enough to learn a pattern from.
+    """
+    common = [name for name in SPARING if name in out]
+    kept = np.zeros(len(glance.hashes), bool)
+    for name in common:
+        kept |= out[name]
+    if not kept.any():
+        return kept
+    barred = np.any([*out.values()], axis=0)
+    fits_N = fits(glance.thumbnails, glance.captions, barred, device=device)
+    if fits_N is None:
+        return np.zeros_like(kept)
+    kept &= vouched(fits_N, glance.captions, barred, device=device)
+    for name in common:
+        veto = SCORED[name]
+        assert veto.strong is not None
+        kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
+    if "patterns" in out:
+        by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
+        kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, ~barred, device=device)
+    for name in out.keys() - {*SPARING}:
+        kept &= ~out[name]
+    kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
+    return kept
+
+
+def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
+    """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
+    `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
+    accused = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
+    again: np.ndarray = suspects(glance.words, accused) & outlying(texture_N, own.suspect_deviations)
+    return again

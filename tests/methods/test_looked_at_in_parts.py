@@ -1,0 +1,93 @@
+"""Data larger than memory is looked at in parts: every pair once, each part like data of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeclip.errors import InputError
+from safeclip.methods.verdicts import SCORED, judge
+from safeclip.methods.vetoes import Vetoes, dealt
+from safeclip.signals.glance import Glance
+from tests.methods.driven import Data, config
+
+PAIRS, MOST = 300, 120
+EVERY = ["copies", "renderings", "patterns", "shifts", "texture", "words", "suspects"]
+
+
+class Watched(Data):
+    """Knows how many pairs were looked at together; some turn out to be unreadable on the way."""
+
+    def __init__(self, pairs: int, torn: tuple[int, ...] = (), copied: int = 0):
+        super().__init__(pairs, copied=copied)
+        self.torn, self.together = np.array(torn, np.int64), []
+
+    def _glance(self, uids: np.ndarray) -> Glance:
+        self.together.append(len(uids))
+        glance = super()._glance(uids)
+        self.usable[np.intersect1d(self.torn, uids)] = False
+        return glance
+
+
+@given(count=st.integers(0, 5000), most=st.integers(1, 2000))
+def test_every_pair_is_in_one_part_and_no_part_is_much_larger_than_asked(count: int, most: int) -> None:
+    uids = 3 * np.arange(count) + 1
+    parts = dealt(uids, most)
+    assert np.array_equal(np.sort(np.concatenate(parts)), uids)
+    run = max(1, most // 16)
+    assert max(map(len, parts)) <= most + run
+    assert len(parts) == max(1, -(-count // most)), "as few as can be"
+    assert len(parts) == 1 or min(map(len, parts)) >= max(map(len, parts)) - run
+
+
+def test_a_part_has_some_of_everything_and_neighbours_lie_in_few() -> None:
+    parts = dealt(np.arange(8_000_000), 2_000_000)
+    assert [len(part) for part in parts] == [2_002_944, 1_999_360, 1_998_848, 1_998_848]
+    quarters = [np.bincount(part // 2_000_000, minlength=4) / len(part) for part in parts]
+    assert np.abs(np.array(quarters) - 0.25).max() < 0.01
+    assert sum(bool(((part >= 50_000) & (part < 54_096)).any()) for part in parts) == 2
+
+
+@pytest.mark.parametrize("with_copies", [True, False])
+def test_the_verdicts_are_those_of_each_part_by_itself(with_copies: bool) -> None:
+    data = Watched(PAIRS, torn=(5, 299), copied=9)
+    data.usable[[0, 17]] = False
+    veto = EVERY if with_copies else EVERY[1:]
+    own = config(**{"safeclip.veto": veto, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
+    found = Vetoes(own, PAIRS, with_groups=False, decides=True)
+    parts = dealt(np.flatnonzero(data.usable), MOST)
+    found.look(data.tools(), torch.device("cpu"))
+    assert data.together == [len(part) for part in parts]
+    assert len(parts) == 3
+    assert found.spared is not None
+    assert found.suspected is not None
+    for part in parts:
+        kept = part[data.usable[part]]
+        alone = judge(Data._glance(data, kept), own, torch.device("cpu"))
+        for name in SCORED:
+            assert np.array_equal(found.scores[name][kept], alone.scores[name])
+        assert np.array_equal(found.spared[kept], alone.spared)
+        assert np.array_equal(found.suspected[kept], alone.suspected)
+    unread = np.flatnonzero(~data.usable)
+    assert unread.tolist() == [0, 5, 17, 299]
+    assert not any(score_N[unread].any() for score_N in found.scores.values())
+    copied = found.against(np.arange(PAIRS)).get("copies", np.zeros(PAIRS, bool))
+    assert copied[291:299].all() == with_copies, "copies are counted over all parts"
+
+
+def test_who_does_not_decide_looks_at_as_many_parts_and_keeps_nothing() -> None:
+    data = Watched(PAIRS)
+    own = config(**{"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
+    found = Vetoes(own, PAIRS, with_groups=False, decides=False)
+    found.look(data.tools(), torch.device("cpu"))
+    assert len(data.together) == 3
+    assert sum(score_N.size for score_N in found.scores.values()) == 0
+    assert found.spared is found.suspected is None
+
+
+def test_no_pairs_at_a_time_is_refused() -> None:
+    with pytest.raises(InputError, match=r"safeclip.look_pairs = 0: give 1 or more"):
+        config(**{"safeclip.look_pairs": 0})
