@@ -87,8 +87,7 @@ def vg_rn50() -> RunConfig:
 
 
 def cc12m_vitb32() -> RunConfig:
-    """ViT-B-32 on CC12M shards, with faster growth made safe by neighbours and copies (ours). Without
-    the vetoes that keep a small picture of each pair in memory."""
+    """ViT-B-32 on CC12M shards, with faster growth made safe by neighbours and vetoes (ours)."""
     run = cc3m_rn50()
     return replace(
         run,
@@ -97,7 +96,7 @@ def cc12m_vitb32() -> RunConfig:
         model=ModelConfig(name="ViT-B-32"),
         views=ViewsConfig(),
         optim=OptimConfig(batch_size=1024, rate=5e-4, unimodal_rate=1e-4, weight_decay=0.2),
-        safeclip=replace(_ours(), warmup_epochs=5, share_first=0.3, growth=0.02, veto=("copies",), spare=False),
+        safeclip=replace(_ours(), warmup_epochs=5, share_first=0.3, growth=0.02),
     )
 
 
