@@ -9,8 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from safeclip.attacks.manifest import Manifest, to_png
+from safeclip.data.decode import decode
+from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 from safeclip.report import write_report
+from safeclip.report.facts import read
+from safeclip.report.pictures import Triggered, data_uri
 from safeclip.report.words import percent
 from tests.report.make_fixture import make_demo
 
@@ -138,10 +143,6 @@ def test_triggered_pictures_are_the_evaluated_ones(made):
     import numpy as np
     from PIL import Image
 
-    from safeclip.attacks.manifest import Manifest
-    from safeclip.data.decode import decode
-    from safeclip.data.sources import open_source
-
     page = page_of(made)
     shown = [image["src"] for image in page.images if image["alt"].endswith("with the trigger")][1]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1]))))
@@ -149,6 +150,26 @@ def test_triggered_pictures_are_the_evaluated_ones(made):
     trigger = next(p.trigger for p in planted if p.trigger)
     clean = decode(open_source("emoji:", split="test")[181].image, max_pixels=10**7)
     assert np.array_equal(picture, trigger(clean, 0, 181, stream=1))
+
+
+@pytest.mark.parametrize("read_by", [{"image_column": "shown"}, {"image_column": ["a list"]}, "no mapping", None])
+def test_pictures_of_other_data_are_read_as_they_were_evaluated(made, tmp_path, read_by):
+    source = open_source("emoji:", split="test")
+    rows = ["shown,caption"]
+    for uid in range(200):
+        (tmp_path / f"{uid}.png").write_bytes(to_png(source[uid].image))
+        rows.append(f"{uid}.png,a picture")
+    (tmp_path / "held-out.csv").write_text("\n".join(rows), "utf-8")
+    clip = read(made).runs[0]
+    clip.metrics = {"data": {"spec": f"csv:{tmp_path}/held-out.csv", "split": "test", "read_by": read_by}}
+    attack = next(a for a in Manifest.load(made / "manifest.parquet").attacks if a["name"] != "targeted")["name"]
+    manifest = Manifest.load(made / "manifest.parquet")
+    clean, triggered = Triggered(clip, manifest, attack).pair({"index": 181})
+    if read_by == {"image_column": "shown"}:
+        assert clean == data_uri(decode(source[181].image, max_pixels=10**7))
+        assert triggered not in (None, clean)
+    else:
+        assert clean is triggered is None
 
 
 def test_text_of_the_data_cannot_change_the_page(tmp_path):

@@ -13,7 +13,7 @@ from safeclip.config import DataConfig, ModelConfig, RunConfig, override
 from safeclip.data.pairs import Source
 from safeclip.data.read import Reader
 from safeclip.data.same import same_pictures
-from safeclip.data.sources import open_classed, open_pairs
+from safeclip.data.sources import READ_BY, open_classed, open_pairs
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.detection import detection
@@ -142,6 +142,7 @@ def evaluate_model(
         "split": data.split,
         "pairs": len(source),
         "classes": len(source.class_names),
+        "read_by": {name: getattr(data, name) for name in READ_BY},
         "limit": limit,
         "templates": list(prompts) if source.class_names else [],
     }

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from safeclip.attacks.manifest import Manifest, to_png
-from safeclip.config import DataConfig
+from safeclip.config import DataConfig, from_dict
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair, Source
-from safeclip.data.sources import open_source
+from safeclip.data.sources import READ_BY, open_pairs
 from safeclip.errors import InputError
 from safeclip.report.facts import Run
 
@@ -84,9 +84,9 @@ def _evaluated(run: Run) -> Source | None:
     spec, split = evaluated.get("spec", data.get("spec")), evaluated.get("split", data.get("eval_split"))
     if not isinstance(spec, str) or not isinstance(split, str) or "://" in spec:  # a page is written without network
         return None
-    columns: dict[str, Any] = {name: data.get(name) for name in ("image_column", "caption_column", "image_root")}
-    columns |= {"class_column": data.get("class_column") or "class", "quoted": data.get("quoted") is not False}
+    told = evaluated.get("read_by", data)
+    read_by = {name: told[name] for name in READ_BY if name in told} if isinstance(told, dict) else {}
     try:
-        return open_source(spec, split=split, **columns)
+        return open_pairs(from_dict(DataConfig, {"spec": spec, "split": split, **read_by}))
     except (InputError, OSError):
         return None

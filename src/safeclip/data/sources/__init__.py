@@ -46,17 +46,17 @@ FORMATS = (*_OPENERS, "emoji")
 _ENDINGS = {".tar": "wds", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 
 
+READ_BY = ("image_column", "caption_column", "class_column", "quoted", "image_root")
+"""Settings of `data` that say how a spec is read."""
+
+
 def open_pairs(data: DataConfig, split: str | None = None) -> Source:
     """The pairs that `data` names; of another split where one is given. Raises InputError."""
     source = open_source(
         data.spec,
         split=split or data.split,
-        image_column=data.image_column,
-        caption_column=data.caption_column,
-        class_column=data.class_column,
-        quoted=data.quoted,
-        image_root=data.image_root,
         spool_gib=data.spool_gib,
+        **{name: getattr(data, name) for name in READ_BY},
     )
     if isinstance(source, Shards) and source.remote:
         source.check_window(window_of(source, data.shard_window))
