@@ -42,14 +42,24 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
 ) -> None:
     reader: Any = Pictures()
     bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
+    heard: list[tuple[int, int]] = []
     monkeypatch.setattr(scoring, "_HASH_AT_ONCE", 2)
-    glance = scoring.glance(reader, str, bad, np.array([3, 5, 0, 1, 4]))
+    monkeypatch.setattr(scoring, "_TOLD_AT_ONCE", 4)
+    glance = scoring.glance(reader, str, bad, np.array([3, 5, 0, 1, 4]), lambda *at: heard.append(at))
     small, words = glance.thumbnails, glance.words
     assert small.shape == (5, SIDE, SIDE, 3)
     assert small[:, 0, 0, 0].tolist() == [0, 60, 10, 20, 50]
     assert np.array_equal(small[1], thumbnails([reader.read(5)[0]])[0])
     assert words[:, 0].tolist() == [0, *[word_ids(["a caption"])[0]] * 4]
     assert bad.reasons == {3: "torn"}
+    assert heard == [(2, 5), (4, 5), (5, 5)]
+    heard.clear()
+    scoring.hash_all(reader, bad, lambda *at: heard.append(at))
+    assert heard == [(2, 5), (4, 5), (5, 5)], "of those that can be read"
+
+
+def nothing(*at: int) -> None:
+    """Nobody is told."""
 
 
 def first(captions: list[tuple[str, ...]], uids: np.ndarray) -> list[str]:
@@ -104,7 +114,7 @@ def test_a_pair_is_scored_by_the_caption_that_the_epoch_trains_on_so_that_none_s
     for epoch in range(1, 7):
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
         draw = partial(drawn, seed=4, epoch=epoch)
-        found = scoring.embed_all(reader, embedder, bad, draw, True, lambda *at: None)
+        found = scoring.embed_all(reader, embedder, bad, draw, True, nothing)
         trained = loader.make(epoch, Batch(uids, "clean")).tokens[0]
         torch.testing.assert_close(found.text[uids], embedder.tokens(trained), rtol=1e-4, atol=1e-5)
         seen |= {tuple(row.tolist()) for row in trained}
@@ -129,9 +139,9 @@ def test_a_pass_reads_in_as_many_threads_as_there_are_workers_and_finds_the_same
     readers: list[Any] = [Pictures(), Together()]
     for reader in readers:
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
-        glance = scoring.glance(reader, str, bad, np.arange(6))
+        glance = scoring.glance(reader, str, bad, np.arange(6), nothing)
         assert bad.reasons == {3: "torn"}
-        found.append((glance, scoring.hash_all(reader, BadPairs(tmp_path / "again.parquet", 6, 0.5))))
+        found.append((glance, scoring.hash_all(reader, BadPairs(tmp_path / "again.parquet", 6, 0.5), nothing)))
     (one, hashes), (two, others) = found
     assert np.array_equal(hashes, others)
     for name in ("hashes", "thumbnails", "textures", "words"):
@@ -152,7 +162,7 @@ def test_ranks_tell_one_another_what_a_pass_found_and_it_is_written_once(tmp_pat
     bad.write = lambda: (written.append(len(bad.reasons)), write())[1]  # type: ignore[method-assign]
     readers: list[Any] = [Pictures(), More(), More()]
     for reader in readers:
-        scoring.hash_all(reader, bad)
+        scoring.hash_all(reader, bad, nothing)
         bad.settle()
     assert told == [[(3, "torn")], [(1, "gone")], []]
     assert written == [1, 2, 2]

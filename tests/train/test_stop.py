@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,16 @@ def test_it_ends_after_the_step_in_progress_and_resumes_to_the_same_end(
     assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(RunDir(out)))) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "while_", "after"),
+    [
+        ({"safeclip.veto": [], "safeclip.risk": ["cosine"], "safeclip.scoring": "fresh"}, "scoring for epoch 3", 2),
+        ({"safeclip.veto": ["copies"]}, "looking at the data for epoch 2", 1),
+        ({"safeclip.veto": ["patterns"]}, "looking at the data for epoch 2", 1),
+    ],
+)
 def test_while_scoring_it_ends_at_once_and_goes_on_from_the_epoch_before(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    changes: dict[str, Any], while_: str, after: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     read = scoring.read_in_parts
 
@@ -64,8 +73,8 @@ def test_while_scoring_it_ends_at_once_and_goes_on_from_the_epoch_before(
         return read(*given)
 
     monkeypatch.setattr(scoring, "read_in_parts", told)
-    cfg = tiny.config({"epochs": 3, "safeclip.veto": [], "safeclip.risk": ["cosine"], "safeclip.scoring": "fresh"})
-    with pytest.raises(Halted, match=r"while scoring for epoch 3; .* goes on from epoch-002"):
+    cfg = tiny.config({"epochs": 3, **changes})
+    with pytest.raises(Halted, match=rf"while {while_}; .* goes on from epoch-00{after}$"):
         loop.train(cfg, tmp_path / "run", quiet=True)
     assert not RunDir(tmp_path / "run").split_file.exists()
 

@@ -252,23 +252,20 @@ class _Trainer:
 
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
-        where, done = f"epoch {self.epoch}/{self.config.epochs} scoring", (self.epoch - 1) / self.config.epochs
+        done, draw = (self.epoch - 1) / self.config.epochs, partial(drawn, seed=self.config.seed, epoch=self.epoch)
 
-        def progress(i: int, n: int) -> None:
+        def progress(what: str, i: int, n: int) -> None:
             if distributed.world() == 1:  # ranks end together, after it
-                self.stop.check(f"while scoring for epoch {self.epoch}")
-            bar.at(done, f"{where} {i}/{n}")
+                self.stop.check(f"while {what} for epoch {self.epoch}")
+            bar.at(done, f"epoch {self.epoch}/{self.config.epochs} {what} {i}/{n}")
 
-        one = (
-            None
-            if self.config.data.caption_choice == "mean"
-            else partial(drawn, seed=self.config.seed, epoch=self.epoch)
-        )
+        scored, looked = partial(progress, "scoring"), partial(progress, "looking at the data")
+        one = None if self.config.data.caption_choice == "mean" else draw
         return Tools(
             usable=self.bad.usable,
-            embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, one, kept, progress),
-            hashes=lambda: scoring.hash_all(self.reader, self.bad),
-            glance=lambda uids: scoring.glance(self.reader, self.clip.tokenize.read, self.bad, uids),
+            embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, one, kept, scored),
+            hashes=lambda: scoring.hash_all(self.reader, self.bad, looked),
+            glance=lambda uids: scoring.glance(self.reader, self.clip.tokenize.read, self.bad, uids, looked),
             decide=scoring.decide,
             restart=self._restart,
             record_split=self._record_split,

@@ -28,6 +28,9 @@ _EMBED_AT_ONCE, _HASH_AT_ONCE = 512, 1024
 _TOLD_AT_ONCE = 65_536
 """Pairs of all ranks together whose rows they send to rank 0 at a time."""
 
+Progress = Callable[[int, int], None]
+"""Takes pairs done and pairs, of this rank's."""
+
 
 def embed_all(
     reader: Reader,
@@ -35,23 +38,23 @@ def embed_all(
     bad: BadPairs,
     draw: Callable[[list[tuple[str, ...]], np.ndarray], list[str]] | None,
     vectors: bool,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Embeddings:
     """Clean embeddings of all usable pairs. Pairs that cannot be read leave `bad.usable`.
 
     draw: of pairs, by their captions and uids, the caption that is each one's text; None takes the mean over all, for
     what training never draws must not speak for what it does. vectors: whether the embeddings are
-    kept, or their cosines alone. progress: takes (pairs done, pairs), of this rank's.
+    kept, or their cosines alone.
     """
-    count, dim, done = len(reader) if distributed.first() else 0, embedder.clip.dim, 0
+    count, dim = len(reader) if distributed.first() else 0, embedder.clip.dim
     uids = np.flatnonzero(bad.usable)
     found: list[tuple[int, str]] = []
+    more = _more(progress, uids)
 
     def embed(mine: np.ndarray) -> list[np.ndarray]:
-        nonlocal done
         held = len(mine) if vectors else 0
         image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
-        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found, embedder.crop):
+        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found, embedder.crop, more):
             rows = torch.from_numpy(part.rows)
             if not len(rows):
                 continue
@@ -66,8 +69,6 @@ def embed_all(
             cosine[rows] = (of_image * mean).sum(1)  # the mean similarity over the captions
             if vectors:
                 image[rows], text[rows] = of_image, torch.nn.functional.normalize(mean, dim=1)
-            progress(done + part.end, len(distributed.share(uids)))
-        done += len(mine)
         return [values.numpy() for values in (cosine, image, text)[: 3 if vectors else 1]]
 
     held = count if vectors else 0
@@ -79,31 +80,34 @@ def embed_all(
     return Embeddings(image, text, cosine)
 
 
-def hash_all(reader: Reader, bad: BadPairs) -> np.ndarray:
+def hash_all(reader: Reader, bad: BadPairs, progress: Progress) -> np.ndarray:
     """Perceptual hashes uint64 (N,) of all usable pairs' pictures; 0 for the others."""
+    uids = np.flatnonzero(bad.usable)
     found: list[tuple[int, str]] = []
+    more = _more(progress, uids)
 
     def hash_(mine: np.ndarray) -> list[np.ndarray]:
         hashes = np.zeros(len(mine), np.uint64)
-        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found, _hash):
+        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found, _hash, more):
             hashes[part.rows] = part.made
         return [hashes]
 
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
-    _fill([hashes], np.flatnonzero(bad.usable), hash_, _HASH_AT_ONCE)
+    _fill([hashes], uids, hash_, _HASH_AT_ONCE)
     _tell(found, bad)
     return hashes
 
 
-def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.ndarray) -> Glance:
+def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.ndarray, progress: Progress) -> Glance:
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read. seen: what the text
     tower reads of a caption, since words that it does not learn say nothing for a pair. Pairs that cannot be read leave
     `bad.usable`."""
     found: list[tuple[int, str]] = []
+    more = _more(progress, uids)
 
     def look(mine: np.ndarray) -> list[np.ndarray]:
         hashes, small, fine, words = made = _blank(len(mine))
-        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, glimpse):
+        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, glimpse, more):
             for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
                 hashes[row], small[row], fine[row] = seen_of
                 words[row] = word_ids([*map(seen, captions)])
@@ -184,13 +188,29 @@ def _read(
     bad: BadPairs,
     found: list[tuple[int, str]],
     make: Callable[[np.ndarray], Any],
+    more: Callable[[int], None],
 ) -> Iterator[Part]:
     """The pairs that can be read, in parts, and what is made of their pictures; the others are told to `bad`, and are
-    found."""
+    found. more: told how many pairs each part stood for, once it is done with."""
+    done = 0
     for part in read_in_parts(reader, uids, at_once, reader.config.workers, make):
         bad.add(part.bad)
         found += part.bad
         yield part
+        more(part.end - done)
+        done = part.end
+
+
+def _more(progress: Progress, uids: np.ndarray) -> Callable[[int], None]:
+    """Adds up what a pass over these uids has done of this rank's share, whatever chunks it comes in."""
+    done, whole = 0, len(distributed.share(uids))
+
+    def add(pairs: int) -> None:
+        nonlocal done
+        done += pairs
+        progress(done, whole)
+
+    return add
 
 
 def _tell(found: list[tuple[int, str]], bad: BadPairs) -> None:
