@@ -1,4 +1,4 @@
-"""Pairs that vetoes bar: risky ones that the alignment does without, or left out from the first epoch on."""
+"""Pairs that vetoes bar: risky ones, in the alignment too, or left out from the first epoch on."""
 
 from __future__ import annotations
 
@@ -42,8 +42,13 @@ def test_pairs_that_are_left_out_are_in_no_batch_and_the_others_in_one_of_each_e
     wanted: dict[str, int] = {}
     for epoch in drive(method, cfg, data):
         planned = np.concatenate([batch.uids for batch in epoch.batches])
-        out = copied if epoch.phase == "align" else left
-        assert sorted(planned.tolist()) == sorted(set(range(PAIRS)) - {3} - out)
+        assert sorted(planned.tolist()) == sorted(set(range(PAIRS)) - {3} - left)
+        crossed = np.concatenate([[], *[batch.uids for batch in epoch.batches if batch.objective == "clip"]])
+        assert not copied & set(crossed.tolist())
+        if epoch.phase == "align":
+            assert len(crossed) == PAIRS - 1 - COPIED
+            assert {schedule.constant for schedule in epoch.schedules.values()} == {True}
+            assert len({schedule.peak for schedule in epoch.schedules.values()}) == 1
         if epoch.phase == "defend":
             steps.update(batch.objective for batch in epoch.batches)
             wanted = {name: schedule.steps for name, schedule in epoch.schedules.items()}
@@ -68,6 +73,29 @@ def test_the_first_share_by_the_mixture_is_one_of_the_pairs_that_are_trained_on(
     method = build_method(cfg, PAIRS, data.dim)
     list(drive(method, cfg, data))
     assert data.records[0]["safe_count"] == (PAIRS - COPIED) / 2
+
+
+def test_who_was_left_out_does_not_come_back_when_its_copies_turn_out_unreadable() -> None:
+    data = Data(PAIRS, copied=3)
+    cfg = config(**CHANGES, **{"safeclip.scoring": "running", "safeclip.barred": "left out"})
+    method = build_method(cfg, PAIRS, data.dim)
+    for number, epoch in enumerate(drive(method, cfg, data), 1):
+        assert not {PAIRS - 2, PAIRS - 1} & {uid for batch in epoch.batches for uid in batch.uids.tolist()}
+        data.usable[PAIRS - 3] = number < 2
+    for columns in data.columns:
+        among = columns["uid"] >= PAIRS - 3
+        assert among.sum() == 2
+        assert np.isnan(columns["similarity"][among]).all(), "no step has seen them"
+        assert not columns["safe"][among].any()
+
+
+@pytest.mark.parametrize("barred", ["risky", "left out"])
+def test_where_the_safe_share_may_be_all_every_allowed_pair_is_safe_in_the_end(barred: str) -> None:
+    data = Data(PAIRS, copied=COPIED)
+    cfg = config(**CHANGES | {"safeclip.share_cap": 1.0, "safeclip.growth": 0.5, "safeclip.barred": barred})
+    *_, last = drive(build_method(cfg, PAIRS, data.dim), cfg, data)
+    crossed = {uid for batch in last.batches if batch.objective == "clip" for uid in batch.uids.tolist()}
+    assert crossed == set(range(PAIRS - COPIED))
 
 
 def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:

@@ -66,14 +66,8 @@ class RunConfig:
                 self.epochs,
                 f"safeclip needs more than its {before} warm-up and alignment epochs",
             )
-            own = self.safeclip
-            unscored = before == 0 or (own.warmup_epochs == 0 and bool(own.veto) and own.barred == "risky")
-            check(
-                own.scoring == "fresh" or not unscored,
-                "safeclip.scoring",
-                "running",
-                "no epoch before the split gives every pair a score; give fresh, or a warm-up",
-            )
+            unseen = self.safeclip.scoring == "running" and before == 0
+            check(not unseen, "safeclip.scoring", "running", "no epoch before the split gives scores; give fresh")
         if self.method == "roclip":
             first = self.roclip.first_match()
             check(self.epochs >= first, "epochs", self.epochs, f"roclip first matches in epoch {first}; give that many")

@@ -2,12 +2,12 @@
 side on its own loss.
 
     epochs 1..W         unimodal loss, all pairs
-    epochs W+1..W+A     CLIP loss, all pairs that no veto bars, low constant rate
+    epochs W+1..W+A     CLIP loss, all pairs but barred ones; those: unimodal loss; low constant rate
     epoch  W+A+1+t      share_t * N pairs of least risk: CLIP loss; the others: unimodal loss, of two views or of one
 
 What must stay true: in a defended epoch no cross-modal gradient reaches a risky pair, and in no epoch one that vetoes
-bar; every usable pair is planned exactly once an epoch, but barred ones not in the alignment, nor anywhere where
-`barred` leaves them out.
+bar; every usable pair is planned exactly once an epoch, but barred ones where `barred` leaves them out: they are never
+planned.
 """
 
 from __future__ import annotations
@@ -92,16 +92,18 @@ class SafeClip:
             return Epoch(
                 "warmup", plan(config.seed, epoch, {"unimodal": uids}, optim.batch_size), {"unimodal": schedule}
             )
+        sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
+        planned = plan(config.seed, epoch, sides, optim.batch_size, own.order)
         if epoch <= self.before:
+            steps = count_batches(len(sides["clip"]), optim.batch_size)
             rate = own.align_rate or min(own.align_travel / (own.align_epochs * steps), optim.rate)
             schedule = Schedule(rate, own.align_epochs * steps, constant=True)
-            return Epoch("align", plan(config.seed, epoch, {"clip": uids}, optim.batch_size), {"clip": schedule})
-        sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
+            return Epoch("align", planned, dict.fromkeys(sides, schedule))
         schedules = {
             self.risky: Schedule(unimodal_rate, self.steps[self.risky]),
             "clip": Schedule(optim.rate, self.steps["clip"]),
         }
-        return Epoch("defend", plan(config.seed, epoch, sides, optim.batch_size, own.order), schedules)
+        return Epoch("defend", planned, schedules)
 
     def loss(
         self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
@@ -120,12 +122,13 @@ class SafeClip:
             self.running.update(uids, image, text)
 
     def _bar(self, tools: Tools) -> State:
-        """Before the first split: the pairs that vetoes are against."""
+        """Before the first split: all pairs are safe that no veto is against."""
         usable = np.flatnonzero(tools.usable)
-        allowed = self._allowed(self.vetoes.against(usable), len(usable))
+        allowed = self._allowed(self.vetoes.against(usable), usable)
         if allowed.sum() < 2:
             raise RunError(one_sided(0, len(usable), 0))
-        return _decision(self.safe, self._these(usable[~allowed]), self.share_first, self.steps)
+        out = usable[~allowed] if self.own.barred == "left out" else usable[:0]
+        return _decision(self._these(usable[allowed]), self._these(out), self.share_first, self.steps)
 
     def _split(self, epoch: int, fresh: Embeddings | None, tools: Tools) -> State:
         """The safe set of this epoch, from scores of the model as it stands; where there are no fresh ones, from those
@@ -135,7 +138,7 @@ class SafeClip:
         assert scores is not None
         usable = np.flatnonzero(tools.usable)
         barred = self.vetoes.against(usable)
-        allowed = self._allowed(barred, len(usable))
+        allowed = self._allowed(barred, usable)
         trained = allowed if own.barred == "left out" else np.ones(len(usable), bool)
         signals = self._signals(scores, usable[trained])
         cosine = signals["cosine"]
@@ -178,9 +181,9 @@ class SafeClip:
         share = share_at(t, first, self.own.growth, self.own.share_cap)
         return share if t == 0 else min(share, max(first, (pairs - 1) / pairs))
 
-    def _allowed(self, barred: dict[str, np.ndarray], pairs: int) -> np.ndarray:
-        """Bool (n,): pairs that no veto is against."""
-        allowed = np.ones(pairs, bool)
+    def _allowed(self, barred: dict[str, np.ndarray], usable: np.ndarray) -> np.ndarray:
+        """Bool (n,): pairs that no veto is against, nor was: one that was left out has no scores to be split by."""
+        allowed: np.ndarray = ~self.left_out[usable]
         for out in barred.values():
             allowed &= ~out
         return allowed

@@ -95,6 +95,7 @@ def hash_all(reader: Reader, bad: BadPairs, progress: Progress) -> np.ndarray:
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
     _fill([hashes], uids, hash_, _HASH_AT_ONCE)
     _tell(found, bad)
+    bad.settle()
     return hashes
 
 
