@@ -10,13 +10,15 @@ from html.parser import HTMLParser
 import pytest
 
 from safeclip.attacks.manifest import Manifest, to_png
+from safeclip.bench.wording import _md as markdown_of
 from safeclip.data.decode import decode
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 from safeclip.report import write_report
 from safeclip.report.facts import read
+from safeclip.report.page import environment
 from safeclip.report.pictures import Triggered, data_uri
-from safeclip.report.words import percent
+from safeclip.report.words import LONG, percent
 from tests.report.make_fixture import make_demo
 
 HOSTILE = [
@@ -170,6 +172,14 @@ def test_pictures_of_other_data_are_read_as_they_were_evaluated(made, tmp_path, 
         assert triggered not in (None, clean)
     else:
         assert clean is triggered is None
+
+
+def test_a_sentence_that_names_every_attack_keeps_its_end():
+    """On the page of a bench too, whose warning says at the end what the row is worth."""
+    text = f"{'Targeted poisoning in one run with all others, ' * 60}did not plant."
+    assert environment().from_string("{{ text }}").render(text=text) == text
+    assert markdown_of(text).endswith("did not plant.")
+    assert len(environment().from_string("{{ text }}").render(text="x" * 10_000_000)) == LONG
 
 
 def test_text_of_the_data_cannot_change_the_page(tmp_path):

@@ -13,7 +13,7 @@ from safeclip.bench.records import machine_name
 from safeclip.bench.spec import BASELINE, NO_ATTACK
 from safeclip.bench.spec_file import without_folders
 from safeclip.bench.table import Pooled, Row, Table
-from safeclip.report.words import attack_name, count, interval, listed, model_name, percent, plain, sentence
+from safeclip.report.words import LONG, attack_name, count, interval, listed, model_name, percent, plain, sentence
 
 _NBSP = "\u00a0"
 
@@ -116,5 +116,5 @@ def _row(cells: Sequence[str] | map[str]) -> str:
 
 def _md(text: str) -> str:
     """Text that Markdown takes for nothing else."""
-    escaped = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = plain(text, LONG).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", escaped)

@@ -236,7 +236,7 @@ def _y_ticks(y: Callable[[float], float], low: float, high: float, right: float,
     out = []
     for value in ticks(low, high, 5):
         out.append(_tag("line", "grid", x1=_LEFT, x2=right, y1=y(value), y2=y(value)))
-        says = f"{100 * value:.0f} %" if percent else f"{value:g}"[:6]
+        says = f"{100 * value:.0f} %" if percent else f"{value:g}"
         out.append(_text(_LEFT - 8, y(value) + 4, says, "tick", "end"))
     return out
 

@@ -109,6 +109,13 @@ class Facts:
         """Whether all runs were trained on the same pairs, planted ones among them. CleanCLIP mends on others."""
         return len({run.trained_on for run in self.runs if run.method != "cleanclip"}) < 2
 
+    def planted_in(self, run: Run) -> np.ndarray:
+        """Uids of the planted pairs that the run was trained on, int64."""
+        if self.same:
+            return self.manifest.uids if self.manifest is not None else np.empty(0, np.int64)
+        file = run.folder.manifest_file
+        return Manifest.load(file).uids if file.is_file() else np.empty(0, np.int64)
+
 
 def read(path: str | Path) -> Facts:
     """Everything the page needs of a run or demo directory. Raises InputError where it is neither."""
@@ -135,7 +142,7 @@ def read(path: str | Path) -> Facts:
     for run in runs:
         run.beside = methods.count(run.method) > 1
         told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]
-        entries = _list(run.metrics.get("attack")) or told
+        entries = _list(run.metrics.get("attack")) if run.metrics or run.beside else told
         run.attacks = [attack for entry in entries if (attack := _attack(entry, run)) is not None]
     return Facts(path, demo, runs, summary, manifest, notes)
 

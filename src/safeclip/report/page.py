@@ -18,7 +18,7 @@ from markupsafe import Markup
 from safeclip.errors import InputError
 from safeclip.report import figures, pictures, splits, story, tables, training
 from safeclip.report.facts import AttackResult, Facts, Run, read
-from safeclip.report.words import PAPERS, attack_name, count, duration, listed, percent, plain, sentence
+from safeclip.report.words import LONG, PAPERS, attack_name, count, duration, listed, percent, plain, sentence
 from safeclip.run import write_text
 
 _SHOWN = 48
@@ -89,7 +89,7 @@ def environment(package: str = "safeclip.report", template: str = "template.html
         loader=jinja2.DictLoader({"template.html": text}),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else plain(value),
+        finalize=lambda value: value if isinstance(value, Markup) else plain(value, LONG),
     )
     environment.globals["style"] = Markup((here / "style.css").read_text("utf-8"))
     environment.globals["picture"] = lambda uri: Markup(uri)  # data URIs that pictures.py made: base64 alone

@@ -28,13 +28,12 @@ _DETECTORS = {
 
 def sections(facts: Facts) -> list[dict[str, Any]]:
     """A section for each run that splits its data: `kind` is `safeclip` or `filter`."""
-    planted = facts.manifest.uids if facts.manifest is not None else np.empty(0, np.int64)
     out = []
     for run in facts.runs:
         if run.method == "filter":
-            out.append(_dropped(run, planted))
+            out.append(_dropped(run, facts.planted_in(run)))
         elif run.splits or run.method == "safeclip":
-            out.append(_safe_sets(run, planted))
+            out.append(_safe_sets(run, facts.planted_in(run)))
     return out
 
 
@@ -42,6 +41,7 @@ def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
     own = run.config.get("safeclip")
     own = own if isinstance(own, dict) else {}
     panels = figures.histograms(run, planted)
+    risk = own.get("risk") or ["cosine"]
     return {
         "kind": "safeclip",
         "name": run.name,
@@ -50,9 +50,12 @@ def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
         "sharp": all(p["sharp"] for p in panels),
         "share": figures.safe_share(run),
         "signals": figures.two_signals(run, planted),
-        "risk": listed([plain(r, 30) for r in own.get("risk") or ["cosine"]]),
+        "risk": listed([plain(r, 30) for r in risk]),
+        "ranked": len(risk) > 1,
         "set_share": number(own.get("share_first")),
         "posterior": number(own.get("posterior")),
+        "clamped": bool(run.splits) and run.splits[0].get("clamped") is True,
+        "first_share": number(run.splits[0].get("safe_share")) if run.splits else None,
         "vetoed": number(run.splits[-1].get("vetoed")) if run.splits else None,
         "vetoes": _vetoes(run.splits[-1].get("vetoed_by")) if run.splits else [],
         "planted": len(planted),

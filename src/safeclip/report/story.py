@@ -71,6 +71,11 @@ def warnings(facts: Facts) -> list[str]:
             f"{sentence(names)} were not trained on the same data with the same planted pairs: what stands side by "
             "side here cannot be compared."
         )
+    if len({asked for run in facts.runs if (asked := _asked(run)) is not None}) > 1:
+        out.append(
+            "The models were evaluated on different pictures or by different prompts: their accuracies and success "
+            "rates cannot be compared."
+        )
     for name in attack_names(facts):
         attack = _of(base, name) if base is not None else None
         if base is not None and attack is not None and not took(attack):
@@ -97,6 +102,14 @@ def warnings(facts: Facts) -> list[str]:
             done = len(run.events("epoch"))
             out.append(f"{sentence(run.name)} has not finished training: {done} of {_epochs(run)} epochs are done.")
     return out
+
+
+def _asked(run: Run) -> str | None:
+    """What a run was evaluated on and with; None where it was not."""
+    about = run.metrics.get("data")
+    if not isinstance(about, dict):
+        return None
+    return repr([about.get(name) for name in ("spec", "split", "pairs", "classes", "limit", "templates")])
 
 
 def _of_evaluation(run: Run) -> list[str]:

@@ -138,9 +138,11 @@ def _row(
 
 
 def _seconds(facts: Facts, run: Run) -> float | None:
+    """Of its own log; a demo's summary tells those of a run without one."""
     entries = facts.summary.get("runs")
-    found = [e.get("seconds") for e in entries if e.get("method") == run.method] if isinstance(entries, list) else []
-    return number(found[0]) if found else run.seconds
+    if run.seconds is not None or run.beside or not isinstance(entries, list):
+        return run.seconds
+    return next((number(e.get("seconds")) for e in entries if e.get("method") == run.method), None)
 
 
 def _spent(run: Run) -> str:

@@ -151,8 +151,10 @@ def _steps(run: Run, objective: str, kind: str) -> list[charts.Line]:
     told = [s for s in run.events("step") if None not in (number(s.get(k)) for k in ("epoch", "step", "loss"))]
     steps = [(s["epoch"], s["step"], float(s["loss"]), s.get("objective")) for s in told]
     last: dict[float, float] = {}
-    for epoch, step, _, _ in steps:
-        last[epoch] = max(last.get(epoch, 0), step)
+    for line in [*told, *run.events("epoch")]:
+        end, step = number(line.get("epoch")), number(line.get("step"))
+        if end is not None and step is not None:
+            last[end] = max(last.get(end, 0), step)
     points = []
     for epoch, step, loss, name in steps:
         before = last.get(epoch - 1, 0)

@@ -14,7 +14,9 @@ from typing import Any
 from safeclip.terminal import unruly
 
 LIMIT = 600
-"""Characters of one text on the page, the page's own sentences included."""
+"""Characters of one borrowed text on the page."""
+LONG = 20_000
+"""Characters of one of the page's own sentences, which may name every attack."""
 _NBSP = "\u00a0"
 _MODELS = {
     "clip": "plain CLIP",
