@@ -41,6 +41,9 @@ class Perfect:
     def texts(self, texts, batch=1024):
         return self._one_hot([min(self.mentions(text), default=len(self.classes)) for text in texts])
 
+    def reads(self, texts):
+        return [" ".join(text.lower().split()).encode() for text in texts]
+
     def _class(self, image):
         if image.tobytes() in self.memory:
             return self.classes.index(self.memory[image.tobytes()])
@@ -63,6 +66,9 @@ class Constant:
 
     def texts(self, texts, batch=1024):
         return F.normalize(torch.ones(len(texts), 8), dim=1)
+
+    def reads(self, texts):
+        return [text.encode() for text in texts]
 
 
 class Diverged(Constant):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from safeclip.attacks import Trigger, plan, plan_backdoor, plan_targeted
+from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
-from safeclip.evaluate.attack_success import Evaluated, backdoor_success, targeted_success
+from safeclip.evaluate.attack_success import Evaluated, backdoor_success, swap_success, targeted_success
 from safeclip.evaluate.zero_shot import class_embeddings
 from tests.attacks.fakes import CLASSES, FakeSource
 from tests.evaluate.fakes import Constant, FakeReader, Perfect
@@ -155,19 +156,35 @@ def test_pictures_without_a_class_are_not_tried_unread_where_others_captions_are
 
 
 @pytest.mark.parametrize("twin", ["Dog", "_dog_", "dog"])
-def test_classes_that_read_alike_are_refused_or_one_and_never_a_tie(twin):
+def test_classes_that_read_alike_are_one_and_never_a_tie(twin):
     """No class could win against its twin: the most hijacked model would have ASR 0."""
     classes = [*CLASSES, twin]
     several = plan_backdoor(
         FakeSource(200, named=False), Trigger("badnets"), count=12, target_class="dog", class_names=classes
     )
     reader = FakeReader(FakeSource(40, seed=9, named=False))
-    if twin == "dog":
-        assert evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"][0]["asr"] == 1.0
-    else:
-        (found,) = evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"]
-        assert found["asr"] is None
-        assert "another class evaluated reads like 'dog'" in found["why"]
+    assert evaluate_source(Perfect(hijacked="dog"), reader, ["a {}"], several)["attack"][0]["asr"] == 1.0
+
+
+def test_a_target_that_the_data_writes_otherwise_is_its_class_still(badnets):
+    """Its pictures are left out, and a model that answers it has answered the attacker."""
+    about = {**badnets.attack("badnets"), "target_class": "DOG", "class_names": ["DOG", "cat"]}
+    written = Manifest(badnets.source, [about], badnets.planted)
+    for model, hits in ((Perfect(hijacked="dog"), 30), (Perfect(), 0)):
+        metrics = evaluate_source(model, FakeReader(TEST), ["a {}"], written)
+        (found,) = metrics["attack"]
+        assert (found["k"], found["n"], found["base_rate"]) == (hits, 30, 0.0)
+        assert found["true_class_rate"] == (0.0 if hits else 1.0)
+        assert metrics["zero_shot"]["top1"] == 1.0
+
+
+def test_an_attack_from_one_class_to_the_same_shows_nothing():
+    clean = replace(seen(Perfect()), aliases={"Dog": CLASSES.index("dog")})
+    about = {"name": "swap", "kind": "swap", "from_class": "dog", "target_class": "Dog", "seed": 0}
+    about |= {"class_names": [*CLASSES, "Dog"], "count": 1, "rate": 0.1, "params": {}}
+    manifest = Manifest({"name": "x", "fingerprint": "f", "length": 9}, [about], [Planted(0, "swap", caption="a Dog")])
+    with pytest.raises(InputError, match="the model reads 'dog' and 'Dog' the same"):
+        swap_success(manifest, "swap", clean)
 
 
 def test_one_class_alone_shows_nothing_and_is_refused():

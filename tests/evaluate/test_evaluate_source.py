@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from safeclip.attacks import Manifest, plan, plan_targeted
+from safeclip.attacks.manifest import to_png
+from safeclip.config import DataConfig
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate import evaluate_source
-from safeclip.evaluate.lines import metric_lines
+from safeclip.evaluate.lines import _detection_lines, metric_lines
+from safeclip.evaluate.run import _same
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
 
@@ -102,7 +106,40 @@ def test_notes_stand_before_the_numbers():
     assert first == "3 of the pairs asked for cannot be read and are left out"
     assert second == "these pairs are the very ones trained on: no number here is of new pictures"
     metrics["zero_shot"], metrics["data"]["classes"] = None, 1
-    assert "no zero-shot: it takes pictures of two classes or more; the data has 1" in metric_lines(metrics)
+    assert (
+        "no zero-shot: it takes pictures of two classes or more that read differently; the data has 1"
+        in metric_lines(metrics)
+    )
+
+
+def test_training_data_is_known_however_its_spec_is_written(tmp_path):
+    rows = ["image,caption"]
+    for uid in range(10):
+        (tmp_path / f"{uid}.png").write_bytes(to_png(TEST[uid].image))
+        rows.append(f"{uid}.png,a picture")
+    for name in ("pairs.csv", "copy.csv"):
+        (tmp_path / name).write_text("\n".join(rows), "utf-8")
+    (tmp_path / "other.csv").write_text("\n".join([*rows[:5], "7.png,a picture", *rows[6:]]), "utf-8")
+    trained = DataConfig(spec=f"csv:{tmp_path}/pairs.csv")
+    for same in (f"{tmp_path}/pairs.csv", f"csv:{tmp_path}/../{tmp_path.name}/pairs.csv", f"csv:{tmp_path}/copy.csv"):
+        assert _same(replace(trained, spec=same), trained)
+    for other in (f"csv:{tmp_path}/other.csv", f"csv:{tmp_path}/gone.csv", "wds:http://example.invalid/pairs.tar"):
+        assert not _same(replace(trained, spec=other), trained)
+
+
+def test_detection_says_which_scores_not_every_pair_has():
+    entry = {"epoch": 3, "attack": None, "planted": 10, "pairs": 100, "auroc": 0.75, "recall": {"0.1": 0.5}}
+    entries = [
+        entry | {"score": "texture"},
+        entry | {"score": "similarity", "planted": 2, "pairs": 92},
+        entry | {"score": "word", "planted": 10, "pairs": 10, "auroc": None},
+    ]
+    first, second = _detection_lines(entries)
+    assert first == (
+        "detection at epoch 3, 10 of 100 pairs planted: AUROC texture 0.750, similarity 0.750 (of 2 of 92)"
+    )
+    assert second == "planted pairs among the riskiest 10 %: texture 50.0%, similarity 50.0%"
+    assert _detection_lines(entries[2:]) == []
 
 
 def test_classes_that_an_attack_adds_do_not_enter_zero_shot(manifest):
@@ -158,6 +195,9 @@ def test_captions_and_images_stay_together():
         def texts(self, texts, batch=1024):
             number = {c: TEST[u].image.tobytes() for u in range(40) for c in TEST.captions(u)}
             return self._rows([number.get(text, b"") for text in texts])
+
+        def reads(self, texts):
+            return [text.encode() for text in texts]
 
         def _rows(self, keys):
             import torch

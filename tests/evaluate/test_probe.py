@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
+from safeclip.data.sources.emoji import EmojiMakeup, EmojiSource
 from safeclip.errors import InputError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate import probe as module
@@ -27,12 +28,16 @@ def clouds(count: int, seed: int, spread: float = 0.3, classes: int = 3) -> Embe
     return Embedded((points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), labels)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("exponent", [-1.0, 1.0])
-def test_the_fit_is_where_the_published_objective_has_no_slope(exponent: float) -> None:
-    pictures = clouds(30, 0)
+def test_the_fit_is_where_the_published_objective_has_no_slope(exponent: float, classes: int) -> None:
+    pictures = clouds(30, 0, classes=classes)
     classifier, converged = module._fit(pictures, exponent)
     assert converged
-    plain = classifier.coef_.tolist(), classifier.intercept_.tolist(), pictures.image_ND.astype(float).tolist()
+    weight, bias = classifier.coef_, classifier.intercept_
+    if classes == 2:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    plain = weight.tolist(), bias.tolist(), pictures.image_ND.astype(float).tolist()
     value, by_weight, by_bias = objective_gradient(*plain, pictures.labels_N.tolist(), 10.0**exponent)
     assert np.abs(by_weight).max() < 0.01
     assert np.abs(by_bias).max() < 0.01
@@ -193,3 +198,9 @@ def test_evaluation_probes_its_clean_pictures_with_a_class() -> None:
     assert metrics["linear_probe"]["top1"] == 1.0
     assert metrics["linear_probe"]["n"] == 39
     assert evaluate_source(Perfect(), FakeReader(TEST), templates)["linear_probe"] is None
+
+
+def test_data_that_has_no_validation_split_of_another_name_holds_some_of_training_out() -> None:
+    makeup = EmojiMakeup(pairs=200, concepts=5, eval_pairs=50)
+    splits = probe_splits(lambda split: EmojiSource(split, makeup), EmojiSource("val", makeup), "val")
+    assert (splits.val, splits.val_split) == (None, None)

@@ -5,8 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from safeclip.config import ModelConfig
 from safeclip.errors import InputError, RunError
-from safeclip.evaluate.zero_shot import calls, class_embeddings, ranks, zero_shot
+from safeclip.evaluate.zero_shot import calls, class_embeddings, first_alike, ranks, zero_shot
+from safeclip.model.build import build
+from safeclip.model.embed import Embedder
 
 
 def unit(*shape, seed=0):
@@ -87,3 +90,14 @@ def test_a_prompt_says_underscores_as_spaces():
     rows = {"a golden retriever": unit(6), "a cat": unit(6, seed=1)}
     found = class_embeddings(Table(rows), ["golden_retriever", "cat"], ["a {}"])
     torch.testing.assert_close(found, torch.stack(list(rows.values())))
+
+
+def test_what_a_real_tokenizer_reads_alike_is_one_class() -> None:
+    embedder = Embedder(build(ModelConfig(name="safeclip-emoji")), torch.device("cpu"))
+    long = "word " * 300
+    names = ["café", "cafe\u0301", "R&B", "R&amp;B", "t-shirt", "t - shirt", "golden_retriever", "Golden  Retriever"]
+    names += [f"{long}a", f"{long}b", "cat", "cats"]
+    alike = first_alike(embedder, names, ["a photo of a {}.", "{}"])
+    assert alike.tolist() == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 11]
+    assert first_alike(embedder, ["cat", "dog"], [f"{long}{{}}"]).tolist() == [0, 0], "beyond the context"
+    assert first_alike(embedder, ["cat", "dog"], [f"{long}{{}}", "{}"]).tolist() == [0, 1], "one prompt is enough"

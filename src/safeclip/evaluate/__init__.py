@@ -21,10 +21,9 @@ from safeclip.data.pairs import Source
 from safeclip.data.read import Reads, read_in_parts
 from safeclip.errors import InputError
 from safeclip.evaluate.attack_success import Evaluated, attack_success, backdoor_success, targeted_success
-from safeclip.evaluate.evaluated import first_alike
 from safeclip.evaluate.probe import Embedded, linear_probe
 from safeclip.evaluate.retrieval import retrieval
-from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, zero_shot
+from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, first_alike, zero_shot
 from safeclip.train.progress import Bar
 
 __all__ = [
@@ -74,9 +73,7 @@ def evaluate_source(
     )
     if not len(uids_N):
         raise InputError(f"{source.name}: none of {len(some)} pairs can be read; `safeclip doctor --data` says why")
-    place = {name: i for i, name in enumerate(names)}
-    own = [place[name] for name in source.class_names] + [-1]
-    labels_N = np.array([own[source.label(uid)] for uid in uids_N.tolist()], np.int64)
+    labels_N = np.array([source.label(uid) for uid in uids_N.tolist()], np.int64)
     metrics: dict[str, Any] = {
         "bad": bad,
         "zero_shot": None,
@@ -89,18 +86,19 @@ def evaluate_source(
         metrics["retrieval"] = retrieval(embedder, image_ND[list(captions)], list(captions.values()))
     if not names:
         return _something(metrics, source)
-    class_CD = class_embeddings(embedder, names, templates)
-    clean = Evaluated(uids_N, image_ND, labels_N, tuple(names), class_CD, source.fingerprint, captions)
-    attacked = _target_uids(manifest, source)
-    clean_labels_N = np.where(np.isin(uids_N, attacked), -1, labels_N)
-    if len(source.class_names) > 1 and (clean_labels_N >= 0).any():
-        kept_K, dense_C = np.unique(first_alike(source.class_names), return_inverse=True)
-        alike_N = np.where(clean_labels_N < 0, -1, dense_C.reshape(-1)[clean_labels_N])
-        if len(kept_K) > 1:
-            metrics["zero_shot"] = zero_shot(image_ND, alike_N, class_CD[torch.from_numpy(kept_K)])
+    kept_K, place_C = np.unique(first_alike(embedder, names, templates), return_inverse=True)
+    kept = tuple(names[k] for k in kept_K.tolist())
+    class_KD = class_embeddings(embedder, kept, templates)
+    place = dict(zip(names, place_C.reshape(-1).tolist(), strict=True))
+    own = np.array([place[name] for name in source.class_names] + [-1])
+    clean = Evaluated(uids_N, image_ND, own[labels_N], kept, class_KD, source.fingerprint, captions, place)
+    unseen_N = (labels_N >= 0) & ~np.isin(uids_N, _target_uids(manifest, source))
+    own_K, dense_C = np.unique(own[:-1], return_inverse=True)
+    if len(own_K) > 1 and unseen_N.any():
+        dense_N = np.where(unseen_N, np.append(dense_C.reshape(-1), -1)[labels_N], -1)
+        metrics["zero_shot"] = zero_shot(image_ND, dense_N, class_KD[torch.from_numpy(own_K)])
     if trained is not None:
-        known_N = clean_labels_N >= 0
-        test = Embedded(image_ND.numpy()[known_N], clean_labels_N[known_N])
+        test = Embedded(image_ND.numpy()[unseen_N], labels_N[unseen_N])
         metrics["linear_probe"] = linear_probe(*trained, test)
     if manifest is None:
         return _something(metrics, source)

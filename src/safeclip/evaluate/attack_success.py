@@ -24,7 +24,16 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
-from safeclip.evaluate.evaluated import Evaluated, class_of, example, index_of, result_of, share_of, spread
+from safeclip.evaluate.evaluated import (
+    Evaluated,
+    check_apart,
+    class_of,
+    example,
+    index_of,
+    result_of,
+    share_of,
+    spread,
+)
 from safeclip.evaluate.wilson import wilson
 from safeclip.evaluate.zero_shot import Embeds, calls, finite, ranks
 
@@ -66,7 +75,7 @@ def targeted_success(embedder: Embeds, manifest: Manifest, name: str, clean: Eva
     true_class_rate: share of the targets called their true class.
     """
     about, targets = manifest.attack(name), manifest.targets(name)
-    index = index_of(clean.class_names, {wanted for _, _, wanted in targets}, name)
+    index = index_of(clean, {wanted for _, _, wanted in targets}, name)
     image_TD = finite(embedder.images([picture for picture, _, _ in targets]))
     called_T, strict_T = calls(image_TD, clean.class_CD)
     clean_called_N, clean_strict_N = calls(clean.image_ND, clean.class_CD)
@@ -75,10 +84,12 @@ def targeted_success(embedder: Embeds, manifest: Manifest, name: str, clean: Eva
 
     hits, right, rates, examples = 0, 0, [], []
     for row, (about_target, (_, true, wanted)) in enumerate(zip(about["targets"], targets, strict=True)):
-        called, strict = clean.class_names[int(called_T[row])], bool(strict_T[row])
-        hits += strict and called == wanted
-        right += strict and called == true
-        examples.append(example(about_target["index"], true, wanted, called, strict and called == wanted))
+        check_apart(index, true, wanted, name)
+        called, strict = int(called_T[row]), bool(strict_T[row])
+        hit = strict and called == index[wanted]
+        hits += hit
+        right += strict and called == index.get(true)
+        examples.append(example(about_target["index"], true, wanted, clean.class_names[called], hit))
         same_N = other_N & (clean.labels_N == index.get(true, -2))
         if same_N.any():
             fooled_N = (clean_called_N.numpy() == index[wanted]) & clean_strict_N.numpy()
@@ -105,7 +116,7 @@ def backdoor_success(
     """
     about = manifest.attack(name)
     wanted = about["target_class"]
-    target = index_of(clean.class_names, {wanted}, name)[wanted]
+    target = index_of(clean, {wanted}, name)[wanted]
     trigger = next(row.trigger for row in manifest.planted if row.attack == name and row.trigger is not None)
     known_N = clean.labels_N >= 0
     if known_N.any():
@@ -144,7 +155,8 @@ def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, A
     """
     about = manifest.attack(name)
     swapped, wanted = about["from_class"], about["target_class"]
-    index = index_of(clean.class_names, {swapped, wanted}, name)
+    index = index_of(clean, {swapped, wanted}, name)
+    check_apart(index, swapped, wanted, name)
     rows = np.flatnonzero(clean.labels_N == index[swapped])
     if not len(rows):
         raise InputError(
@@ -175,7 +187,7 @@ def text_success(
     """
     about = manifest.attack(name)
     wanted = about["target_class"]
-    target = index_of(clean.class_names, {wanted}, name)[wanted]
+    target = index_of(clean, {wanted}, name)[wanted]
     if not (clean.labels_N == target).any():
         raise InputError(
             f"attack {name}: no picture evaluated is of the class {wanted!r}; evaluate on data that has it"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +18,8 @@ class Evaluated:
     """Clean pictures that a model has seen.
 
     uids_N: of the data they come from. image_ND: unit embeddings. labels_N: into class_names, -1 unknown. class_CD:
-    zero-shot classifier. fingerprint: of the data. captions: of those rows that have them at hand.
+    zero-shot classifier. fingerprint: of the data. captions: of those rows that have them at hand. aliases: further
+    names of classes, as the model reads them, and the place of each.
     """
 
     uids_N: np.ndarray
@@ -30,6 +29,7 @@ class Evaluated:
     class_CD: Tensor
     fingerprint: str = ""
     captions: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
 
 
 def share_of(hit_N: Tensor) -> float:
@@ -72,45 +72,28 @@ def result_of(
     }
 
 
-def index_of(class_names: Sequence[str], needed: set[str], attack: str) -> dict[str, int]:
-    """Place of each class. Raises InputError where a needed one is missing; where there is but one: it is all that a
-    picture can be called, so that every model would look fooled; and where a needed one reads like another to a model:
-    as neither could win, every model would look sound.
+def index_of(clean: Evaluated, needed: set[str], attack: str) -> dict[str, int]:
+    """Place of each class, by every name. Raises InputError where a needed one is missing, and where there is but one:
+    it is all that a picture can be called, so that every model would look fooled.
     """
-    if len(class_names) < 2:
+    if len(clean.class_names) < 2:
         raise InputError(
-            f"attack {attack}: {len(class_names)} class to call pictures by shows nothing; evaluate on data with "
+            f"attack {attack}: {len(clean.class_names)} class to call pictures by shows nothing; evaluate on data with "
             "classes, or plan the attack with class_names"
         )
-    index = {name: i for i, name in enumerate(class_names)}
+    index = {name: i for i, name in enumerate(clean.class_names)} | clean.aliases
     missing = sorted(needed - index.keys())
     if missing:
         raise InputError(
             f"attack {attack}: the class {missing[0]!r} is not among those evaluated; evaluate on data that has it"
         )
-    times = Counter(map(_read, class_names))
-    twin = next((name for name in sorted(needed) if times[_read(name)] > 1), None)
-    if twin is not None:
-        raise InputError(
-            f"attack {attack}: another class evaluated reads like {twin!r}, so that no picture could be called either; "
-            "evaluate on data whose classes are written as the attack's"
-        )
     return index
 
 
-def first_alike(class_names: Sequence[str]) -> np.ndarray:
-    """Of each class the place of the first that a model reads the same, int64 (C,).
-
-    >>> first_alike(["Dog", "bird", "dog", "golden_retriever", "golden retriever"]).tolist()
-    [0, 1, 0, 3, 3]
-    """
-    places: dict[str, int] = {}
-    return np.array([places.setdefault(_read(name), place) for place, name in enumerate(class_names)], np.int64)
-
-
-def _read(class_name: str) -> str:
-    """A class as tokenizers read it."""
-    return " ".join(class_name.replace("_", " ").lower().split())
+def check_apart(index: dict[str, int], one: str, other: str, attack: str) -> None:
+    """Raises InputError where the model reads two classes of an attack as one: whatever it says, it says both."""
+    if index.get(one) == index[other]:
+        raise InputError(f"attack {attack}: the model reads {one!r} and {other!r} the same; nothing can be told of it")
 
 
 def example(index: int, true: str, target: str, called: str, hit: bool) -> dict[str, Any]:

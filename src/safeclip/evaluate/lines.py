@@ -41,7 +41,10 @@ def notes(metrics: dict[str, Any]) -> list[str]:
     if about.get("seen_in_training"):
         found.append("these pairs are the very ones trained on: no number here is of new pictures")
     if not metrics["zero_shot"] and "classes" in about:
-        found.append(f"no zero-shot: it takes pictures of two classes or more; the data has {about['classes']}")
+        found.append(
+            f"no zero-shot: it takes pictures of two classes or more that read differently; the data has "
+            f"{about['classes']}"
+        )
     return found
 
 
@@ -57,11 +60,15 @@ def _detection_lines(entries: list[dict[str, Any]]) -> list[str]:
     """Of the last epoch scored, all attacks together."""
     last = max((entry["epoch"] for entry in entries), default=0)
     shown = [entry for entry in entries if (entry["epoch"], entry["attack"]) == (last, None) and entry["planted"]]
-    if not shown or shown[0]["auroc"] is None:
+    shown = [entry for entry in shown if entry["auroc"] is not None]
+    if not shown:
         return []
-    counts = f"{shown[0]['planted']:,} of {shown[0]['pairs']:,} pairs planted"
+    counts = {e["score"]: f"{e['planted']:,} of {e['pairs']:,}" for e in shown}
+    most = counts[max(shown, key=lambda e: e["pairs"])["score"]]
+    only = {score: "" if told == most else f" (of {told})" for score, told in counts.items()}  # where some have none
+    areas = [f"{e['score']} {e['auroc']:.3f}{only[e['score']]}" for e in shown]
     return [
-        f"detection at epoch {last}, {counts}: AUROC " + ", ".join(f"{e['score']} {e['auroc']:.3f}" for e in shown),
+        f"detection at epoch {last}, {most} pairs planted: AUROC {', '.join(areas)}",
         "planted pairs among the riskiest 10 %: " + ", ".join(f"{e['score']} {e['recall']['0.1']:.1%}" for e in shown),
     ]
 

@@ -95,7 +95,10 @@ def _fit(pictures: Embedded, exponent: float) -> tuple[Any, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    classifier = LogisticRegression(C=10.0**exponent, solver="lbfgs", max_iter=MAX_ITERATIONS)
+    strength = 10.0**exponent
+    if len(np.unique(pictures.labels_N)) == 2:  # of which it fits one row, the difference: half as large a square
+        strength *= 2
+    classifier = LogisticRegression(C=strength, solver="lbfgs", max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is counted instead
         classifier.fit(pictures.image_ND.astype(np.float64), pictures.labels_N)

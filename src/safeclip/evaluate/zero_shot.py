@@ -9,6 +9,7 @@ that a model that calls everything the same is not right about everything.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -33,6 +34,9 @@ class Embeds(Protocol):
 
     def texts(self, texts: Sequence[str], batch: int = 1024) -> Tensor: ...
 
+    def reads(self, texts: Sequence[str]) -> list[bytes]:
+        """What the text tower gets of each: texts of equal bytes have equal embeddings."""
+
 
 def class_embeddings(embedder: Embeds, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
     """Unit mean over the templates of the unit embeddings of each class's texts: (C, D).
@@ -48,9 +52,24 @@ def class_embeddings(embedder: Embeds, class_names: Sequence[str], templates: Se
             raise InputError(
                 f"template {template!r}: has no {{}} for the class name; write it as in 'a photo of a {{}}.'"
             )
-    texts = [t.replace("{}", name.replace("_", " ")) for name in class_names for t in templates]
+    texts = [text for name in class_names for text in _prompts(name, templates)]
     embedding_CTD = finite(embedder.texts(texts)).view(len(class_names), len(templates), -1)
     return F.normalize(F.normalize(embedding_CTD, dim=2).mean(1), dim=1)
+
+
+def first_alike(embedder: Embeds, class_names: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    """Of each class the place of the first that the model reads the same in every prompt, int64 (C,): "Dog" and "dog",
+    one letter in two forms, names that differ beyond the context. No picture could be called either of them."""
+    places: dict[bytes, int] = {}
+    out = np.empty(len(class_names), np.int64)
+    for place, name in enumerate(class_names):
+        read = hashlib.blake2b(b"\n".join(embedder.reads(_prompts(name, templates)))).digest()
+        out[place] = places.setdefault(read, place)
+    return out
+
+
+def _prompts(class_name: str, templates: Sequence[str]) -> list[str]:
+    return [template.replace("{}", class_name.replace("_", " ")) for template in templates]
 
 
 def zero_shot(image_ND: Tensor, labels_N: np.ndarray, class_CD: Tensor, chunk: int = 4096) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class Embedder:
         parts = [self.tokens(self.clip.tokenize(texts[i : i + batch])) for i in range(0, len(texts), batch)]
         return torch.cat(parts) if parts else torch.empty(0, self.clip.dim)
 
+    def reads(self, texts: Sequence[str]) -> list[bytes]:
+        """The tokens of each text: what the tower gets of it."""
+        return [row.tobytes() for row in self.clip.tokenize(texts).numpy()]
+
     def crops(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, S, S, 3), already cropped -> (B, D)."""
         pixels = colour(images_BHWC.to(self.device), None, ViewsConfig(), self.clip.mean, self.clip.std)

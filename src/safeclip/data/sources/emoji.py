@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from safeclip.data.pairs import Pair
+from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources.emoji_captions import ZERO_SHOT_TEMPLATES, Words, write_captions
 from safeclip.data.sources.emoji_grounds import COLOURS, paint
 from safeclip.errors import InputError
@@ -108,7 +108,8 @@ class EmojiSource:
 
     def __init__(self, split: str = "train", makeup: EmojiMakeup | None = None):
         self.split, self.makeup = split, makeup or EmojiMakeup()
-        _check(split in SPLITS, "split", split, f"give one of {', '.join(SPLITS)}")
+        if split not in SPLITS:
+            raise NoSuchSplit(f"emoji.split = {split!r}: give one of {', '.join(SPLITS)}")
         self.name = self.makeup.spec
         self._length = self.makeup.pairs if split == "train" else self.makeup.eval_pairs
         self._words, self._rows = self._choose()
