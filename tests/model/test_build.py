@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from safetensors.torch import save_file
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError
 from safeclip.model.build import Clip, _normalisation, architectures, build, clip_of, create_net, tags_apart
+from safeclip.model.export import export
+from safeclip.model.load_folder import load_folder
 from safeclip.model.pool import Pool
 
 
@@ -142,9 +147,71 @@ def test_a_tag_says_how_its_weights_want_their_pictures(monkeypatch: pytest.Monk
         InputError, match=r"model\.tag = 'laion': open_clip knows no such weights of ViT-B-32; it knows "
     ):
         build(ModelConfig(name="ViT-B-32", tag="laion"))
-    with pytest.raises(InputError, match=r"model\.tag = 'dfn5b': its pictures are resized by 'squash'"):
+    with pytest.raises(InputError, match=r"model\.tag = 'dfn5b': its resize_mode = 'squash'; pictures are not"):
         build(ModelConfig(name="ViT-H-14-quickgelu", tag="dfn5b"))
     assert "laion2b_s32b_b82k" in tags_apart("ViT-L-14")
     assert tags_apart("safeclip-emoji") == []
     made = create_net("ViT-S-32-alt", force_preprocess_cfg=_normalisation("ViT-L-14", "laion2b_s32b_b82k"))
     assert clip_of(made, "x", plain.tokenize, plain.config).mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "said"),
+    [
+        ("ViT-B-32", "openai", "trained with QuickGELU, ViT-B-32 has GELU; take ViT-B-32-quickgelu"),
+        ("RN50", "cc12m", "trained with QuickGELU, RN50 has GELU; take RN50-quickgelu"),
+        ("ViT-B-32-quickgelu", "laion2b_s34b_b79k", "with GELU, ViT-B-32-quickgelu has QuickGELU; take ViT-B-32"),
+    ],
+)
+def test_a_tag_of_the_other_activation_is_refused_with_the_name_that_has_it(name: str, tag: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        build(ModelConfig(name=name, tag=tag))
+    assert str(error.value).startswith(f"model.tag = {tag!r}: its weights were ")
+    assert str(error.value).endswith(said)
+    take = said.rpartition(" ")[2]
+    assert take in architectures()
+    assert len(_normalisation(take, tag)["mean"]) == 3
+    assert (tag in tags_apart(name)) == (not name.endswith("-quickgelu")), "told where no tag is given"
+    assert tag not in tags_apart(take)
+
+
+def no_hub(config: dict) -> str:
+    config["vision_cfg"] = {"timm_model_name": "hf-hub:someone/anything", "image_size": 32}
+    return "its vision_cfg has timm_model_name = 'hf-hub:someone/anything', which open_clip would download"
+
+
+def no_folder_of_timms(config: dict) -> str:
+    config["vision_cfg"] = {"timm_model_name": "local-dir:/tmp", "image_size": 32}
+    return "its vision_cfg has timm_model_name = 'local-dir:/tmp'"
+
+
+def oblong(config: dict) -> str:
+    config["vision_cfg"]["image_size"] = [32, 64]
+    return "vision_cfg.image_size = [32, 64]; only square pictures are prepared here"
+
+
+def few_tokens(config: dict) -> str:
+    config["text_cfg"]["vocab_size"] = 1000
+    return "text_cfg.vocab_size = 1000 is less than its tokenizer's 49408"
+
+
+@pytest.mark.parametrize("spoil", [no_hub, no_folder_of_timms, oblong, few_tokens])
+def test_a_folder_whose_config_asks_for_what_is_not_there_is_refused_and_the_hub_never_asked(
+    spoil: Callable[[dict], str], tiny_vit: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *host, **_: asked.append(host) or [])
+    folder = tmp_path / "out"
+    export(tiny_vit, folder, "open_clip")
+    about = json.loads((folder / "open_clip_config.json").read_text())
+    said = spoil(about["model_cfg"])
+    (folder / "open_clip_config.json").write_text(json.dumps(about))
+    if spoil in (oblong, few_tokens):
+        net = create_net(f"local-dir:{folder}", load_weights=False)
+        save_file(net.state_dict(), folder / "open_clip_model.safetensors")
+    with pytest.raises(InputError) as error:
+        load_folder(folder)
+    assert said in str(error.value)
+    assert str(error.value).startswith(f"{folder}: ")
+    assert "\n" not in str(error.value)
+    assert not asked

@@ -17,9 +17,10 @@ from safeclip.data.image_views import clean_crop, colour
 from safeclip.errors import InputError
 from safeclip.model.build import Clip, build
 from safeclip.model.export import export
+from safeclip.model.load_folder import load_folder
 from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
-from tests.model.models import embeddings
+from tests.model.models import embeddings, vit
 
 CAPTIONS = [
     "A man riding a wave on top of a surfboard.",
@@ -99,6 +100,18 @@ def test_transformers_processor_splits_captions_as_open_clip_does_and_prepares_p
     torch.testing.assert_close(seen[None], colour(ours, None, ViewsConfig(), clip.mean, clip.std), atol=0.03, rtol=0)
 
 
+def test_transformers_splits_any_caption_as_open_clip_does_once_it_is_cleaned(tiny_vit: Clip, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export(tiny_vit, tmp_path / "out", "transformers")
+    split = transformers.CLIPTokenizer.from_pretrained(tmp_path / "out")
+    odd = ["the dog’s “bed”", "ﬁsh", "Ｆull", "salt &amp; pepper", "cafÃ©", "ΑΣ"]
+    wanted = [words(some, 49407) for some in tiny_vit.tokenize(odd).tolist()]
+    clean = [tiny_vit.tokenize.tokenizer.clean_fn(caption) for caption in odd]
+    assert split(clean, truncation=True)["input_ids"] == wanted
+    raw = split(odd, truncation=True)["input_ids"]
+    assert all(some != other for some, other in zip(raw, wanted, strict=True)), "or the docstring says too much"
+
+
 def test_the_processors_files_are_written_from_the_models_own_tokenizer(tiny_vit: Clip, tmp_path: Path) -> None:
     """Without that package: CLIP's vocabulary and merges, in their order."""
     written = {path.name: path for path in export(tiny_vit, tmp_path / "out", "transformers")}
@@ -140,6 +153,80 @@ def test_every_weight_of_a_vit_has_its_place_in_transformers(tiny_vit: Clip, tmp
 def test_a_tower_without_a_counterpart_is_refused_with_the_form_that_takes_it(emoji: Clip, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--form transformers: safeclip-emoji.*use --form open_clip"):
         export(emoji, tmp_path / "out", "transformers")
+
+
+VISION = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 8}
+TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("vision_cfg", "pool_type", "avg"),
+        ("vision_cfg", "attentional_pool", True),
+        ("vision_cfg", "no_ln_pre", True),
+        ("vision_cfg", "norm_kwargs", {"eps": 1e-3}),
+        ("vision_cfg", "act_kwargs", {"approximate": "tanh"}),
+        ("vision_cfg", "ls_init_value", 1e-4),
+        ("vision_cfg", "patch_size", [8, 8]),
+        ("text_cfg", "pool_type", "last"),
+        ("text_cfg", "no_causal_mask", True),
+        ("text_cfg", "norm_kwargs", {"eps": 1e-3}),
+        ("text_cfg", "proj_bias", True),
+        ("text_cfg", "proj_type", "none"),
+    ],
+)
+def test_a_vit_that_transformers_would_compute_otherwise_is_refused_with_its_key(
+    part: str, key: str, value: object, tiny_vit: Clip, tmp_path: Path
+) -> None:
+    config = {"vision_cfg": VISION, "text_cfg": TEXT, "embed_dim": 24}
+    config[part] = config[part] | {key: value}
+    with pytest.raises(InputError) as error:
+        export(replace(tiny_vit, config=config), tmp_path / "out", "transformers")
+    said = f"--form transformers: {part}.{key} = {value!r} has no counterpart in CLIPModel; use --form open_clip"
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("start", [-10, 0])
+def test_a_logit_bias_is_not_left_out_in_silence(start: int, tiny_vit: Clip, tmp_path: Path) -> None:
+    config = tiny_vit.config | {"init_logit_bias": start, "nonscalar_logit_scale": False}
+    with pytest.raises(InputError, match=rf"--form transformers: init_logit_bias = {start} has no counterpart"):
+        export(replace(tiny_vit, config=config), tmp_path / "out", "transformers")
+
+
+def test_widths_of_the_text_towers_blocks_are_its_own_and_what_changes_no_embedding_is_no_matter(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "configs").mkdir()
+    text = TEXT | {"mlp_ratio": 2.03, "final_ln_after_pool": True, "no_causal_mask": False}
+    vision = VISION | {"mlp_ratio": 3.0, "patch_dropout": 0.5, "final_ln_after_pool": True, "norm_kwargs": {}}
+    clip = vit(tmp_path / "configs", "test-narrow-vit", vision_cfg=vision, text_cfg=text)
+    export(clip, tmp_path / "out", "transformers")
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    weights = load_file(tmp_path / "out/model.safetensors")
+    for tower, width in (("vision", 192), ("text", 64)):
+        assert config[f"{tower}_config"]["intermediate_size"] == width
+        assert len(weights[f"{tower}_model.encoder.layers.0.mlp.fc1.bias"]) == width
+    for ours, theirs in zip(
+        embeddings(clip.net, clip), embeddings(load_folder(tmp_path / "out").net.eval(), clip), strict=True
+    ):
+        torch.testing.assert_close(theirs, ours)
+
+
+def test_what_open_clip_has_by_default_need_not_stand_in_the_config(tiny_vit: Clip, tmp_path: Path) -> None:
+    config = tiny_vit.config | {"vision_cfg": {}, "text_cfg": {}}
+    export(replace(tiny_vit, config=config), tmp_path / "out", "transformers")
+    written = json.loads((tmp_path / "out/config.json").read_text())
+    assert (written["vision_config"]["hidden_size"], written["vision_config"]["num_attention_heads"]) == (768, 12)
+    assert (written["text_config"]["hidden_size"], written["text_config"]["eos_token_id"]) == (512, 49407)
+
+
+def test_the_text_tower_is_pooled_at_its_tokenizers_end_though_more_tokens_are_known(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    clip = vit(tmp_path / "configs", "test-roomy-vit", vision_cfg=VISION, text_cfg=TEXT | {"vocab_size": 50_000})
+    export(clip, tmp_path / "out", "transformers")
+    text = json.loads((tmp_path / "out/config.json").read_text())["text_config"]
+    assert (text["bos_token_id"], text["eos_token_id"], text["vocab_size"]) == (49406, 49407, 50_000)
 
 
 def test_nothing_is_written_over(emoji: Clip, tmp_path: Path) -> None:

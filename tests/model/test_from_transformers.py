@@ -96,6 +96,40 @@ def test_values_left_out_of_the_config_are_transformers_defaults(directory: Path
     assert load_transformers(directory).config["quick_gelu"] is True
 
 
+def settings(folder: Path, part: str, given: dict) -> None:
+    changed(folder / "config.json", lambda about: about.update({part: given}))
+
+
+def test_settings_of_the_second_kind_go_before_with_their_defaults(directory: Path, tiny_vit: Clip) -> None:
+    for part in ("text_config", "vision_config"):
+        changed(directory / "config.json", lambda about, part=part: about[part].update(hidden_act="gelu"))
+    assert load_transformers(directory).config["quick_gelu"] is False
+    settings(directory, "text_config_dict", {"num_attention_heads": 4})
+    settings(directory, "vision_config_dict", {"num_attention_heads": 8})
+    clip = load_transformers(directory)
+    assert clip.config["quick_gelu"] is True, "the default of what they leave out"
+    assert (clip.config["text_cfg"]["heads"], clip.config["vision_cfg"]["head_width"]) == (4, 8)
+    settings(directory, "vision_config_dict", {"num_attention_heads": 8, "hidden_act": "gelu"})
+    with pytest.raises(InputError, match="hidden_act = 'quick_gelu', 'gelu'"):
+        load_transformers(directory)
+    settings(directory, "vision_config_dict", {"layer_norm_eps": 1e-6})
+    with pytest.raises(InputError, match=r"vision_config_dict\.layer_norm_eps = 1e-06"):
+        load_transformers(directory)
+
+
+def test_transformers_reads_both_kinds_of_settings_so(directory: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    changed(directory / "config.json", lambda about: about["text_config"].update(hidden_act="gelu"))
+    settings(directory, "text_config_dict", {"num_attention_heads": 4})
+    theirs = transformers.CLIPConfig.from_pretrained(directory).text_config
+    assert (theirs.hidden_act, theirs.num_attention_heads, theirs.eos_token_id) == ("quick_gelu", 4, 49407)
+
+
+def test_the_end_token_may_have_its_old_number(directory: Path, tiny_vit: Clip) -> None:
+    changed(directory / "config.json", lambda about: about["text_config"].update(eos_token_id=2))
+    the_same(load_transformers(directory), tiny_vit)
+
+
 def test_position_numbers_of_old_versions_and_half_precision_are_taken(directory: Path, tiny_vit: Clip) -> None:
     weights = load_file(directory / "model.safetensors")
     halves = {name: value.half().contiguous() for name, value in weights.items()}
@@ -150,6 +184,11 @@ def small_vocabulary(folder: Path) -> str:
     return with_weight(
         folder, "text_model.embeddings.token_embedding.weight", torch.zeros(100, 32), "vocabulary of 100"
     )
+
+
+def small_model(folder: Path) -> str:
+    changed(folder / "config.json", lambda about: about["text_config"].update(eos_token_id=99, vocab_size=100))
+    return small_vocabulary(folder)
 
 
 def with_weight(folder: Path, name: str, value: torch.Tensor | None, said: str) -> str:
@@ -207,6 +246,16 @@ def odd_norm(folder: Path) -> str:
     return "text_config.layer_norm_eps = 1e-06; open_clip's is 1e-5"
 
 
+def odd_end(folder: Path) -> str:
+    changed(folder / "config.json", lambda about: about["text_config"].update(eos_token_id=5))
+    return "text_config.eos_token_id = 5; the text tower is pooled at 49407 here"
+
+
+def no_end(folder: Path) -> str:
+    settings(folder, "text_config_dict", {"eos_token_id": [49407]})
+    return "text_config_dict.eos_token_id = [49407]"
+
+
 def odd_activation(folder: Path) -> str:
     changed(folder / "config.json", lambda about: about["vision_config"].update(hidden_act="relu"))
     return "hidden_act = 'quick_gelu', 'relu'"
@@ -226,7 +275,7 @@ def cut_weights(folder: Path) -> str:
 REFUSED = [
     *(other_class, other_vocabulary, other_tokenizer, small_vocabulary, missing_weight, missing_projection),
     *(foreign_weight, far_layer, wrong_shape, no_square, other_model, no_config, odd_heads, odd_norm, odd_activation),
-    *(pickled_weights, cut_weights),
+    *(pickled_weights, cut_weights, odd_end, no_end, small_model),
 ]
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from safeclip.config import ModelConfig
 from safeclip.errors import InputError, reason
 from safeclip.model.open_clip_import import import_open_clip
+from safeclip.model.pictures import open_clip_normalisation, open_clip_pictures
 from safeclip.model.tokenizer import BoundedTokenizer
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -28,6 +29,9 @@ BPE = Path(__file__).parent / "bpe_4096.txt.gz"
 MAX_LOGIT_SCALE = 4.605170185988092
 """ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021)."""
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_LOCAL = "local-dir:"
+_QUICK = "-quickgelu"
+"""What open_clip adds to the name of an architecture with OpenAI's activation."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
     """
     about = open_clip_config(config.name)
     if foreign := _foreign(about):
-        raise InputError(f"model.name = {config.name!r}: its text_cfg has {foreign}, which open_clip would download")
+        raise InputError(f"model.name = {config.name!r}: its {foreign}, which open_clip would download")
     given = {"force_preprocess_cfg": _normalisation(config.name, config.tag)} if config.tag else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -72,17 +76,17 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
 def build_folder(folder: str | Path) -> Clip:
     """The model of a folder that open_clip wrote or `safeclip export`: open_clip_config.json beside its weights.
 
-    Raises InputError where they do not fit, or the text tower or tokenizer is one of Hugging Face's.
+    Raises InputError where they do not fit, or a tower or the tokenizer is one of Hugging Face's.
     """
     about = _folder_config(Path(folder))
     file = next((Path(folder) / name for name in FOLDER_WEIGHTS if (Path(folder) / name).is_file()), None)
     if file is None:
         raise InputError(f"{folder}: no weights beside open_clip_config.json; give one of {', '.join(FOLDER_WEIGHTS)}")
     if foreign := _foreign(about):
-        raise InputError(f"{folder}: its text_cfg has {foreign}, which open_clip would download; take another model")
+        raise InputError(f"{folder}: its {foreign}, which open_clip would download; take another model")
     open_clip = _factory()
     small = next((n for n in open_clip.list_models() if n.startswith("safeclip-") and open_clip_config(n) == about), "")
-    name = f"local-dir:{folder}"
+    name = f"{_LOCAL}{folder}"
     try:
         net = create_net(name, load_weights=False)
         tokenize = _Tokenizer(small) if small else BoundedTokenizer(open_clip.get_tokenizer(name))
@@ -91,7 +95,7 @@ def build_folder(folder: str | Path) -> Clip:
             f"{folder}: open_clip cannot build what open_clip_config.json says ({reason(error)})"
         ) from None
     load_weights(net, str(file))
-    return clip_of(net, small or name, tokenize, about)
+    return replace(clip_of(net, name, tokenize, about), name=small or name)
 
 
 def create_net(name: str, **given: Any) -> Any:
@@ -101,10 +105,20 @@ def create_net(name: str, **given: Any) -> Any:
 
 
 def clip_of(net: Any, name: str, tokenize: BoundedTokenizer, config: dict[str, Any]) -> Clip:
-    """The parts together, with the picture's side and normalisation as open_clip set them on the net."""
-    size, preprocess = net.visual.image_size, net.visual.preprocess_cfg
-    side = int(size[0] if isinstance(size, (tuple, list)) else size)
-    return Clip(net, name, side, tuple(preprocess["mean"]), tuple(preprocess["std"]), tokenize, config)
+    """The parts together, with the picture's side and normalisation as open_clip set them on the net.
+
+    Raises InputError where the net wants pictures that are not prepared here, or knows fewer tokens than there are.
+    """
+    where = name.removeprefix(_LOCAL)
+    pictures = open_clip_normalisation(net.visual.preprocess_cfg, f"{where}: preprocess_cfg.")
+    size = net.visual.image_size
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    if len(set(sides)) != 1:
+        raise InputError(f"{where}: vision_cfg.image_size = {list(sides)}; only square pictures are prepared here")
+    known, tokens = _known_tokens(net), getattr(tokenize.tokenizer, "vocab_size", 0)
+    if known is not None and known < tokens:
+        raise InputError(f"{where}: text_cfg.vocab_size = {known} is less than its tokenizer's {tokens}")
+    return Clip(net, name, int(sides[0]), pictures["mean"], pictures["std"], tokenize, config)
 
 
 def architectures() -> list[str]:
@@ -124,36 +138,52 @@ def open_clip_config(name: str) -> dict[str, Any]:
 
 
 def _foreign(about: dict[str, Any]) -> str | None:
-    """What of a text tower is Hugging Face's; open_clip fetches those by name."""
-    return next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
+    """What of the towers is Hugging Face's; open_clip and timm fetch those by name, or from where it says."""
+    trunk = about["vision_cfg"].get("timm_model_name")
+    if isinstance(trunk, str) and ":" in trunk:  # timm's own have none
+        return f"vision_cfg has timm_model_name = {trunk[:60]!r}"
+    named = next((key for key in ("hf_model_name", "hf_tokenizer_name") if about["text_cfg"].get(key)), None)
+    return f"text_cfg has {named}" if named else None
+
+
+def _known_tokens(net: Any) -> int | None:
+    """Rows of the text tower's table; None where the tower has no such table."""
+    tower = net if hasattr(net, "token_embedding") else getattr(net, "text", None)
+    table = getattr(tower, "token_embedding", None)
+    return None if table is None else int(table.num_embeddings)
 
 
 def tags_apart(name: str) -> list[str]:
-    """open_clip's tags of an architecture whose weights want other pictures than it has by default."""
-    usual = _factory().get_pretrained_cfg
-    wanted = {tag: _pictures(usual(name, tag)) for tag in _factory().list_pretrained_tags_by_model(name)}
-    return sorted(tag for tag, pictures in wanted.items() if pictures != _pictures({}))
+    """open_clip's tags of an architecture whose weights want other pictures than it has by default, or the other
+    activation."""
+    wanted = {tag: _tag(name, tag) for tag in _factory().list_pretrained_tags_by_model(name)}
+    usual, quick = open_clip_pictures({}), bool(open_clip_config(name).get("quick_gelu"))
+    return sorted(
+        tag
+        for tag, about in wanted.items()
+        if open_clip_pictures(about) != usual or bool(about.get("quick_gelu")) != quick
+    )
 
 
 def _normalisation(name: str, tag: str) -> dict[str, Any]:
-    """Mean and deviation of pictures under a tag. Raises InputError on one that open_clip does not know, and where its
-    pictures are squashed to a square, which nothing here does."""
-    about = _factory().get_pretrained_cfg(name, tag)
+    """Mean and deviation of pictures under a tag. Raises InputError on one that open_clip does not know, on one of the
+    other activation, and where its pictures are squashed to a square or not bicubic, as nothing is done here."""
+    plain = name.removesuffix(_QUICK)
+    about = _tag(name, tag) or _tag(plain, tag)
     if not about:
         known = ", ".join(_factory().list_pretrained_tags_by_model(name)) or "none"
         raise InputError(f"model.tag = {tag!r}: open_clip knows no such weights of {name}; it knows {known}")
-    mean, std, resize = _pictures(about)
-    if resize != "shortest":
-        raise InputError(f"model.tag = {tag!r}: its pictures are resized by {resize!r}, which is not done here")
-    return {"mean": mean, "std": std}
+    quick = bool(about.get("quick_gelu"))
+    if quick != bool(open_clip_config(name).get("quick_gelu")):
+        theirs, ours = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
+        take = plain + _QUICK * quick
+        raise InputError(f"model.tag = {tag!r}: its weights were trained with {theirs}, {name} has {ours}; take {take}")
+    return open_clip_normalisation(about, f"model.tag = {tag!r}: its ")
 
 
-def _pictures(about: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    from open_clip.transform import PreprocessCfg  # beside load_checkpoint, late: it takes seconds
-
-    usual = PreprocessCfg()
-    mean, std = (tuple(about.get(name) or getattr(usual, name)) for name in ("mean", "std"))
-    return mean, std, about.get("resize_mode") or usual.resize_mode
+def _tag(name: str, tag: str) -> dict[str, Any]:
+    about: dict[str, Any] = _factory().get_pretrained_cfg(name, tag)
+    return about
 
 
 def load_weights(net: nn.Module, path: str) -> None:

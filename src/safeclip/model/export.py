@@ -9,6 +9,7 @@ transformers  config.json + model.safetensors, for ViT architectures: transforme
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,22 @@ def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
 def _transformers_config(clip: Clip) -> dict[str, Any]:
     about = clip.config
     vision, text = about["vision_cfg"], about["text_cfg"]
-    other = about.get("custom_text") or "multimodal_cfg" in about or "hf_model_name" in text
-    if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision or other:
+    other = about.get("custom_text") or "multimodal_cfg" in about or text.get("hf_model_name")
+    if not isinstance(vision.get("layers", 12), int) or vision.get("timm_model_name") or other:
         raise InputError(
             f"--form transformers: {clip.name} has no counterpart there (only ViT towers have); use --form open_clip"
         )
+    vision, text = _mapped(clip, "vision_cfg"), _mapped(clip, "text_cfg")
+    odd = [
+        k for k, value in about.items() if k not in _MAPPED["model_cfg"] and value is not None and value is not False
+    ]
+    if odd:
+        raise InputError(
+            f"--form transformers: {odd[0]} = {about[odd[0]]!r} has no counterpart in CLIPModel; use --form open_clip"
+        )
     activation = "quick_gelu" if about.get("quick_gelu") else "gelu"
-    width, head = vision["width"], vision.get("head_width", 64)
+    width, head = vision["width"], vision["head_width"]
+    spelt = clip.tokenize.tokenizer  # the text tower is pooled at its end token, which may not be the last one known
     return {
         "architectures": ["CLIPModel"],
         "model_type": "clip",
@@ -73,27 +83,59 @@ def _transformers_config(clip: Clip) -> dict[str, Any]:
         "logit_scale_init_value": 2.6592,
         "vision_config": {
             "hidden_size": width,
-            "intermediate_size": int(width * vision.get("mlp_ratio", 4.0)),
+            "intermediate_size": int(width * vision["mlp_ratio"]),
             "num_attention_heads": width // head,
             "num_hidden_layers": vision["layers"],
-            "image_size": vision["image_size"],
+            "image_size": clip.image_size,
             "patch_size": vision["patch_size"],
             "hidden_act": activation,
             "projection_dim": about["embed_dim"],
         },
         "text_config": {
             "hidden_size": text["width"],
-            "intermediate_size": text["width"] * 4,
+            "intermediate_size": int(text["width"] * text["mlp_ratio"]),
             "num_attention_heads": text["heads"],
             "num_hidden_layers": text["layers"],
             "max_position_embeddings": text["context_length"],
             "vocab_size": text["vocab_size"],
             "hidden_act": activation,
-            "eos_token_id": text["vocab_size"] - 1,
-            "bos_token_id": text["vocab_size"] - 2,
+            "eos_token_id": getattr(spelt, "eot_token_id", text["vocab_size"] - 1),
+            "bos_token_id": getattr(spelt, "sot_token_id", text["vocab_size"] - 2),
             "projection_dim": about["embed_dim"],
         },
     }
+
+
+def _mapped(clip: Clip, part: str) -> dict[str, Any]:
+    """A tower's config with open_clip's defaults. Raises InputError where anything but what CLIPModel has is set."""
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg  # late: open_clip takes seconds
+
+    kind = CLIPVisionCfg if part == "vision_cfg" else CLIPTextCfg
+    values, usual = asdict(kind(**clip.config[part])), asdict(kind())
+    odd = [key for key in values if key not in _MAPPED[part] and (values[key] or None) != (usual[key] or None)]
+    if not isinstance(values.get("patch_size", 0), int):
+        odd.append("patch_size")
+    if odd:
+        raise InputError(
+            f"--form transformers: {part}.{odd[0]} = {values[odd[0]]!r} has no counterpart in CLIPModel; "
+            "use --form open_clip"
+        )
+    return values
+
+
+_MAPPED = {
+    "model_cfg": {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale"},
+    "vision_cfg": {
+        *("image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio"),
+        *("pos_embed_type", "patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "final_ln_after_pool"),
+    },
+    "text_cfg": {
+        *("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"),
+        *("tokenizer_mode", "tokenizer_kwargs", "pad_id", "eos_id", "final_ln_after_pool"),
+    },
+}
+"""Keys of a config that may have any value: in each first row those that are written, in the second those that change
+no embedding of a tower pooled at one token, or that the weights or the tokenizer's files hold."""
 
 
 def _transformers_weights(net: nn.Module) -> dict[str, Tensor]:

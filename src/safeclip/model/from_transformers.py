@@ -22,6 +22,7 @@ from torch import Tensor
 from safeclip.errors import InputError, reason
 from safeclip.model.build import Clip, clip_of, create_net
 from safeclip.model.open_clip_import import import_open_clip
+from safeclip.model.pictures import transformers_normalisation
 from safeclip.model.tokenizer import BoundedTokenizer
 
 VOCABULARY = 49408
@@ -29,8 +30,10 @@ _POSITIONS = ("text_model.embeddings.position_ids", "vision_model.embeddings.pos
 """Buffers of old versions, 0, 1, 2, ...; no weights."""
 _TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 # transformers' CLIPConfig leaves values out of config.json that are its defaults
-_TEXT = {"num_attention_heads": 8, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-_VISION = {**_TEXT, "num_attention_heads": 12}
+_VISION = {"num_attention_heads": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_TEXT = {**_VISION, "num_attention_heads": 8, "eos_token_id": VOCABULARY - 1}
+_ENDS = (VOCABULARY - 1, 2)
+"""The tokens that a text tower may be pooled at: CLIP's last, which old versions of transformers wrote as 2."""
 
 
 def load_transformers(folder: str | Path) -> Clip:
@@ -44,7 +47,7 @@ def load_transformers(folder: str | Path) -> Clip:
     weights = _weights(folder)
     config = _architecture(folder, about, weights)
     _check_tokenizer(folder)
-    preprocess = _preprocess(folder)
+    preprocess = _preprocess(folder, config["vision_cfg"]["image_size"])
     try:
         # the name is only where open_clip starts from: every part of its config is replaced
         net = create_net("ViT-B-32", force_preprocess_cfg=preprocess, **config)
@@ -71,6 +74,9 @@ def _weights(folder: Path) -> dict[str, Tensor]:
 
 def _architecture(folder: Path, about: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Any]:
     """open_clip's config of these towers."""
+    vocabulary = _shape(folder, weights, "text_model.embeddings.token_embedding.weight", 2)[0]
+    if vocabulary != VOCABULARY:
+        raise InputError(f"{folder}: its vocabulary of {vocabulary} is not CLIP's of {VOCABULARY}; take another model")
     text, vision = _part(folder, about, "text_config", _TEXT), _part(folder, about, "vision_config", _VISION)
     if text["hidden_act"] != vision["hidden_act"] or text["hidden_act"] not in ("quick_gelu", "gelu"):
         raise InputError(
@@ -80,9 +86,6 @@ def _architecture(folder: Path, about: dict[str, Any], weights: dict[str, Tensor
     patches = _shape(folder, weights, "vision_model.embeddings.patch_embedding.weight", 4)
     positions = _shape(folder, weights, "vision_model.embeddings.position_embedding.weight", 2)[0]
     context, width = _shape(folder, weights, "text_model.embeddings.position_embedding.weight", 2)
-    vocabulary = _shape(folder, weights, "text_model.embeddings.token_embedding.weight", 2)[0]
-    if vocabulary != VOCABULARY:
-        raise InputError(f"{folder}: its vocabulary of {vocabulary} is not CLIP's of {VOCABULARY}; take another model")
     side = isqrt(max(positions - 1, 0))
     if side**2 != positions - 1 or patches[2] != patches[3]:
         raise InputError(f"{folder}: its {positions} positions of patches {patches[2:]} are no square picture")
@@ -107,13 +110,21 @@ def _architecture(folder: Path, about: dict[str, Any], weights: dict[str, Tensor
 
 
 def _part(folder: Path, about: dict[str, Any], name: str, defaults: dict[str, Any]) -> dict[str, Any]:
-    given = about.get(name, {})
+    """A tower's settings as CLIPConfig reads them: where NAME_dict stands too, it goes before, with its defaults."""
+    name = next((key for key in (f"{name}_dict", name) if about.get(key) is not None), name)
+    given = {} if about.get(name) is None else about[name]
     if not isinstance(given, dict):
         raise InputError(f"{folder / 'config.json'}: {name} = {str(given)[:40]!r}; it should hold settings")
     values = {key: given.get(key, default) for key, default in defaults.items()}
     if values["layer_norm_eps"] != 1e-5:
         raise InputError(
             f"{folder / 'config.json'}: {name}.layer_norm_eps = {values['layer_norm_eps']!r}; open_clip's is 1e-5"
+        )
+    end = values.get("eos_token_id", _ENDS[0])
+    if type(end) is not int or end not in _ENDS:
+        raise InputError(
+            f"{folder / 'config.json'}: {name}.eos_token_id = {str(end)[:40]}; the text tower is pooled at {_ENDS[0]} "
+            f"here ({_ENDS[1]} means the same)"
         )
     return values
 
@@ -211,19 +222,10 @@ def _clip_vocabulary() -> dict[str, int]:
     return {special.get(token, token): n for token, n in import_open_clip().SimpleTokenizer().encoder.items()}
 
 
-def _preprocess(folder: Path) -> dict[str, Any]:
+def _preprocess(folder: Path, side: int) -> dict[str, Any]:
     """Normalisation of preprocessor_config.json, where there is one; else CLIP's, which is open_clip's own."""
     file = folder / "preprocessor_config.json"
-    about = _json(file) if file.is_file() else {}
-    found = {}
-    for theirs, ours in (("image_mean", "mean"), ("image_std", "std")):
-        if theirs in about:
-            values = about[theirs]
-            whole = isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)
-            if not whole or (ours == "std" and min(values) <= 0):
-                raise InputError(f"{file}: {theirs} = {str(values)[:40]}; give three numbers")
-            found[ours] = tuple(float(value) for value in values)
-    return found
+    return transformers_normalisation(_json(file), f"{file}: ", side) if file.is_file() else {}
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -3,9 +3,12 @@
     preprocessor_config.json                            side, mean and standard deviation
     vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json
 
-What must stay true: a caption gets the numbers that open_clip's tokenizer gives it, up to its end token. Behind it
-transformers repeats that token where open_clip puts zeros, which nothing reads; and neither mends broken encodings nor
-unfolds &amp; first, as open_clip does.
+What must stay true: a caption that has been cleaned gets the numbers that open_clip's tokenizer gives it, up to its end
+token; behind it transformers repeats that token where open_clip puts zeros, which nothing reads. Its CLIPTokenizer
+cleans by rules of its own, which no file here can change: it straightens no curly quotes, takes no ligatures and
+full-width letters apart, mends no broken encodings, unfolds no &amp;, and writes a last capital sigma in its other
+form; nor does it cut words of more than 256 characters. Captions with those get the same numbers once
+clip.tokenize.tokenizer.clean_fn has read them.
 """
 
 from __future__ import annotations
@@ -61,4 +64,4 @@ def _simple(clip: Clip) -> Any:
     if not isinstance(found, open_clip.SimpleTokenizer) or found.reduction_fn is not None:
         return None
     lower = clip.tokenize.clean is open_clip.tokenizer.get_clean_fn("lower")
-    return found if lower and found.vocab_size == clip.config["text_cfg"]["vocab_size"] else None
+    return found if lower and found.vocab_size == clip.config["text_cfg"].get("vocab_size", 49408) else None
