@@ -84,6 +84,7 @@ def _point(
     label: str, own: dict[tuple[str, int], dict[str, Any]], plain: dict[tuple[str, int], dict[str, Any]]
 ) -> Point | None:
     pairs = [(own[place], plain[place]) for place in sorted(own) if place in plain]
+    pairs = [pair for pair in pairs if all(record[part] for record in pair for part in ("zero_shot", "retrieval"))]
     names = dict.fromkeys(attack["label"] for _, other in pairs for attack in other["attacks"])
     hits = {
         name: (sum(about["k"] for about in found), sum(about["n"] for about in found))

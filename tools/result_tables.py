@@ -235,7 +235,7 @@ def _mean(shares: Sequence[float]) -> str:
 
 def _note(table: Table, file: str) -> str:
     spec = table.spec
-    first = next(record for record in table.records if record["label"] == BASELINE)
+    first = next((record for record in table.records if record["label"] == BASELINE), table.records[0])
     zero = [found for record in table.records if (found := record["zero_shot"])]
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
     return (
