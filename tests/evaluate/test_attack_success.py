@@ -178,6 +178,30 @@ def test_a_target_that_the_data_writes_otherwise_is_its_class_still(badnets):
         assert metrics["zero_shot"]["top1"] == 1.0
 
 
+def test_where_classes_of_the_data_read_alike_each_picture_still_has_its_own(badnets):
+    class Reads(Perfect):
+        def _class(self, image):
+            return (0, 0, 1, 2)[super()._class(image)]
+
+    source = FakeSource(40, seed=9, classes=("Dog", "_dog_", "bird", "cat"), fingerprint="four")
+    about = {**badnets.attack("badnets"), "target_class": "bird", "class_names": ["bird", "dog"]}
+    written = Manifest(badnets.source, [about], badnets.planted)
+    metrics = evaluate_source(Reads(classes=("dog", "bird", "cat")), FakeReader(source), ["a {}"], written)
+    assert (metrics["zero_shot"]["top1"], metrics["zero_shot"]["classes"]) == (1.0, 3)
+    (found,) = metrics["attack"]
+    assert (found["k"], found["n"], found["base_rate"], found["true_class_rate"]) == (0, 30, 0.0, 1.0)
+
+
+def test_a_target_called_its_own_class_in_other_letters_is_no_success(targeted):
+    about = {**targeted.attack("targeted")}
+    about["targets"] = [{**target, "true": "dog", "target": "_DOG_"} for target in about["targets"]]
+    about["class_names"] = [*about["class_names"], "_DOG_"]
+    metrics = evaluate_source(
+        Perfect(), FakeReader(TEST), ["a {}"], Manifest(targeted.source, [about], targeted.planted, targeted.pictures)
+    )
+    assert "the same; nothing can be told of it" in metrics["attack"][0]["why"]
+
+
 def test_an_attack_from_one_class_to_the_same_shows_nothing():
     clean = replace(seen(Perfect()), aliases={"Dog": CLASSES.index("dog")})
     about = {"name": "swap", "kind": "swap", "from_class": "dog", "target_class": "Dog", "seed": 0}

@@ -84,21 +84,21 @@ class SafeClip:
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         usable = usable & ~self.left_out
-        config, own, optim, uids = self.config, self.own, self.config.optim, np.flatnonzero(usable)
-        steps = count_batches(len(uids), optim.batch_size)
+        config, own, optim = self.config, self.own, self.config.optim
         unimodal_rate = optim.unimodal_rate or optim.rate
         if epoch <= own.warmup_epochs:
-            schedule = Schedule(unimodal_rate, own.warmup_epochs * steps)
+            uids = np.flatnonzero(usable)
+            schedule = Schedule(unimodal_rate, own.warmup_epochs * count_batches(len(uids), optim.batch_size))
             return Epoch(
                 "warmup", plan(config.seed, epoch, {"unimodal": uids}, optim.batch_size), {"unimodal": schedule}
             )
         sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
         planned = plan(config.seed, epoch, sides, optim.batch_size, own.order)
         if epoch <= self.before:
-            steps = count_batches(len(sides["clip"]), optim.batch_size)
-            rate = own.align_rate or min(own.align_travel / (own.align_epochs * steps), optim.rate)
-            schedule = Schedule(rate, own.align_epochs * steps, constant=True)
-            return Epoch("align", planned, dict.fromkeys(sides, schedule))
+            ahead = {n: own.align_epochs * count_batches(len(side), optim.batch_size) for n, side in sides.items()}
+            rate = own.align_rate or min(own.align_travel / ahead["clip"], optim.rate)
+            schedules = {n: Schedule(rate, steps, constant=True) for n, steps in ahead.items() if steps}
+            return Epoch("align", planned, schedules)
         schedules = {
             self.risky: Schedule(unimodal_rate, self.steps[self.risky]),
             "clip": Schedule(optim.rate, self.steps["clip"]),
