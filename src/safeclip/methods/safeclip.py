@@ -97,7 +97,7 @@ class SafeClip:
         if epoch <= self.before:
             ahead = {n: own.align_epochs * count_batches(len(side), optim.batch_size) for n, side in sides.items()}
             rate = own.align_rate or min(own.align_travel / ahead["clip"], optim.rate)
-            schedules = {n: Schedule(rate, steps, constant=True) for n, steps in ahead.items() if steps}
+            schedules = {n: Schedule(rate, steps, constant=True) for n, steps in ahead.items()}
             return Epoch("align", planned, schedules)
         schedules = {
             self.risky: Schedule(unimodal_rate, self.steps[self.risky]),
