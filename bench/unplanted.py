@@ -7,7 +7,7 @@ undercut. A trigger hides a picture, or makes it look like something else, also 
 
 Plain CLIP and SafeCLIP are trained on the data as it lies, and asked for every attack, on the test split, with the
 manifest that the bench plants. Prints, and writes to bench/results/unplanted.json or unplanted-rsicd.json: attack
-success, n and base rate, clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
+success, n, base rate and control, clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         metrics = evaluate_run(folder, split=cell.config.data.eval_split, manifest=plant(cell, args.out), out=args.out)
         runs[name] |= {"top1": metrics["zero_shot"]["top1"], "recall": metrics["retrieval"]}
         for found in metrics["attack"]:
-            kept = {key: found[key] for key in ("k", "n", "ci95", "base_rate", "true_class_rate")}
+            kept = {key: found.get(key) for key in ("k", "n", "ci95", "base_rate", "true_class_rate", "control")}
             runs[name]["attacks"][found["name"]] = kept
             print(f"{name}, {found['name']}: {found['k']} of {found['n']}, base {found['base_rate']}", flush=True)
         record = {"machine": machine(), "data": without_folders(spec.data.spec), "split": spec.data.eval_split}

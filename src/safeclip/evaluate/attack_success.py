@@ -8,7 +8,7 @@
 
 `called` is zero-shot top-1, strictly above every other class; `nearest` is strictly nearer than every picture of
 another class. Each share comes with its base rate, n and Wilson's interval: without the base rate a weak model that
-calls many things `dog` would look hijacked.
+calls many things `dog` would look hijacked. Where a trigger is shown, its control is beside it (control.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.data.mentions import Mentions
 from safeclip.errors import InputError
+from safeclip.evaluate.control import control
 from safeclip.evaluate.evaluated import (
     Evaluated,
     check_apart,
@@ -144,7 +145,8 @@ def backdoor_success(
         example(uids[i], class_of(clean, rows[i]), wanted, clean.class_names[int(called_N[i])], bool(hit_N[i]))
         for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
     ]
-    return result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
+    found = result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
+    return {**found, "control": control(clean, rows, called_N, strict_N, target)}
 
 
 def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, Any]:
@@ -213,7 +215,8 @@ def text_success(
         | {"text": bearing[i][:300]}
         for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
     ]
-    return result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, share_of(right_N), examples)
+    found = result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, share_of(right_N), examples)
+    return {**found, "control": control(clean, rows, found_N, strict_N, target)}
 
 
 def _nearest_class(text_ND: Tensor, clean: Evaluated, chunk: int = 2**24) -> tuple[Tensor, Tensor]:

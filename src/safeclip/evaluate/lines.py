@@ -28,7 +28,7 @@ def metric_lines(metrics: dict[str, Any]) -> list[str]:
             continue
         base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
         success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
-        lines.append(f"{a['name']}: {success}; base rate {base}")
+        lines.append(f"{a['name']}: {success}; base rate {base}{_control(a.get('control'))}")
     return lines + _detection_lines(metrics["detection"])
 
 
@@ -46,6 +46,15 @@ def notes(metrics: dict[str, Any]) -> list[str]:
             f"{about['classes']}"
         )
     return found
+
+
+def _control(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"; with the trigger the attacker's class comes in place {found['place']} of {found['classes']}, and "
+        f"{found['most_class']!r} is most called of the others, {found['most_asr']:.1%}"
+    )
 
 
 def _probe_line(p: dict[str, Any]) -> str:
