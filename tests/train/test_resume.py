@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from safeclip.run import RunDir
+from safeclip.train.progress import Bar
 from tests import tiny
 from tests.outcome import differences, outcome
 from tests.train.lives import live
@@ -72,6 +73,15 @@ def test_a_crash_between_the_folders_rename_and_latest_goes_on_from_the_one_befo
     assert (copied.checkpoints / "epoch-004/state.json").is_file()
     assert tiny.resume(copied.path) == 0
     assert differences(steps_aside(outcome(tiny_run)), steps_aside(outcome(copied))) == []
+
+
+def test_a_resumed_run_is_paced_from_where_it_goes_on(copied: RunDir, monkeypatch) -> None:
+    begun: list[float] = []
+    monkeypatch.setattr(Bar, "begin", lambda bar, done: begun.append(done))
+    point_to(copied, "epoch-004")
+    shutil.rmtree(copied.checkpoints / "epoch-005")
+    assert tiny.resume(copied.path) == 0
+    assert begun[0] == 4 / copied.config().epochs
 
 
 def test_a_checkpoint_half_written_is_not_seen_and_is_swept_away(tiny_run: RunDir, copied: RunDir) -> None:

@@ -150,6 +150,7 @@ def read_pairs(
     captions: dict[int, tuple[str, ...]] = {}
     bad = 0
     with Bar("evaluate", quiet=quiet or len(uids) <= _SOON) as bar:
+        bar.begin(0.0)
         for part in read_in_parts(reader, uids, _CHUNK, threads, embedder.crop):
             bad += len(part.bad)
             for uid, texts in zip(uids[part.rows].tolist(), part.captions, strict=True):

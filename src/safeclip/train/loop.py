@@ -184,6 +184,7 @@ class _Trainer:
         distributed.agree("another plan", digest(epoch.batches))
         pairs = sum(len(batch.uids) for batch in epoch.batches)
         read = 0
+        bar.begin(self._done(epoch))
         batches = self.loader.batches(self.epoch, distributed.shares(epoch.batches), self.next_batch)
         for i, inputs in enumerate(prefetched(batches, self.device), self.next_batch):
             found = distributed.joined(inputs.bad)
@@ -195,11 +196,8 @@ class _Trainer:
             read += taken
             self.next_batch = i + 1
             spent = time.monotonic() - began
-            done = (self.epoch - 1 + self.next_batch / len(epoch.batches)) / self.config.epochs
-            bar.at(
-                done,
-                f"epoch {self.epoch}/{self.config.epochs} {epoch.phase}  {read / spent:,.0f} pairs/s{self.losses}",
-            )
+            pace = f"{epoch.phase}  {read / spent:,.0f} pairs/s{self.losses}"
+            bar.at(self._done(epoch), f"epoch {self.epoch}/{self.config.epochs} {pace}")
             due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
             if self.next_batch < len(epoch.batches) and distributed.anywhere(due or self.stop.asked):
                 self.stop.asked = distributed.anywhere(self.stop.asked)
@@ -215,6 +213,10 @@ class _Trainer:
         name = f"epoch-{self.epoch:03d}"
         self.epoch, self.next_batch = self.epoch + 1, 0
         self.save(name)
+
+    def _done(self, epoch: Epoch) -> float:
+        """Share of all epochs, 0..1."""
+        return (self.epoch - 1 + self.next_batch / max(1, len(epoch.batches))) / self.config.epochs
 
     def _step(self, inputs: Inputs, epoch: Epoch, index: int, slices: list[np.ndarray]) -> None:
         name = inputs.objective

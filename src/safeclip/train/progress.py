@@ -29,7 +29,8 @@ class Bar:
             )
             self.live = Progress(*columns, console=self.console, transient=True)
             self.task = self.live.add_task(self.title, total=1.0, tail="")
-        self.started, self.spoke = time.monotonic(), 0.0
+        self.began: tuple[float, float] | None = None
+        self.spoke = 0.0
 
     def __enter__(self) -> Bar:
         if self.live is not None:
@@ -40,6 +41,10 @@ class Bar:
         if self.live is not None:
             self.live.stop()
 
+    def begin(self, done: float) -> None:
+        """The work itself begins, or goes on where a resumed run stood; what comes later is paced from the first."""
+        self.began = self.began or (time.monotonic(), done)
+
     def at(self, done: float, tail: str) -> None:
         """done: share of the work, 0..1. tail: what to say of it."""
         now, tail = time.monotonic(), printable(tail)
@@ -47,9 +52,14 @@ class Bar:
             self.live.update(self.task, completed=done, tail=tail)
         elif not self.quiet and now - self.spoke >= self.every:
             self.spoke = now
-            left = (now - self.started) * (1 - done) / done if done > 0.01 else float("nan")
-            remaining = f", {left:.0f} s left" if left == left else ""
-            print(f"{self.title}  {done:4.0%}  {tail}{remaining}", file=self.stream, flush=True)
+            print(f"{self.title}  {done:4.0%}  {tail}{self._remaining(now, done)}", file=self.stream, flush=True)
+
+    def _remaining(self, now: float, done: float) -> str:
+        """At the pace since it began; nothing before another hundredth is done."""
+        if self.began is None or done - self.began[1] <= 0.01:
+            return ""
+        since, before = self.began
+        return f", {(now - since) * (1 - done) / (done - before):.0f} s left"
 
     def say(self, line: str) -> None:
         """A line that stays."""
