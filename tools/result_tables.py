@@ -21,7 +21,7 @@ from safeclip.bench.scoreboard import recalls, scoreboard
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
 from safeclip.bench.table import Pooled, Row, Table, attack_in, tabulate
-from safeclip.bench.wording import did_not_plant, seeds, spread
+from safeclip.bench.wording import did_not_plant, places, seeds, spread
 from safeclip.report.words import attack_name, count, interval, model_name, percent, sentence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,10 @@ LEGEND = (
     "Each cell: how often the model gives the attacker's answer (pictures; for text triggers captions); beside it "
     "Wilson's 95 % interval, or where many pictures of several seeds are pooled the least and greatest seed; and the "
     "base: how often the same model gives that answer without the trigger, or for targeted poisoning to other pictures "
-    "of the targets' classes. Seeds in which the attack did not take 80 % of plain CLIP's pictures do not count."
+    "of the targets' classes. Place, a seed, where measured: where the attacker's class stands among all by how often "
+    "pictures with the trigger are called each, since a trigger looks like something to any model; "
+    "where an attack left nothing, it stands anywhere. Seeds in which the attack did not take 80 % of plain CLIP's "
+    "pictures do not count."
 )
 FLOOR = "Beside an attack's name: the same test on plain CLIP that saw no planted pair."
 DRAWINGS = (
@@ -207,9 +210,10 @@ def _share(pooled: Pooled | None, wanted: tuple[int, ...]) -> str:
     only = "" if pooled.seeds == wanted else f", {seeds(pooled.seeds)}"
     share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= 100 else percent(pooled.k / pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
+    place = f"; place {places(pooled.places)}" if pooled.places else ""
     wide = pooled.n > 100 and len(pooled.rates) > 1
     around = interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
-    return f"{share} ({around}{base}{only})"
+    return f"{share} ({around}{base}{place}{only})"
 
 
 def _planted(row: Row, table: Table) -> str:

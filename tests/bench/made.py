@@ -42,6 +42,8 @@ def spec(**changes: Any) -> Spec:
 def attack(label: str, k: int, n: int, **other: Any) -> dict[str, Any]:
     about = {"name": label, "label": label, "kind": "targeted" if label == "targeted" else "backdoor"}
     shares = {"asr": k / n, "k": k, "n": n, "ci95": list(wilson(k, n)), "base_rate": 0.05, "true_class_rate": 0.5}
+    if about["kind"] == "backdoor":
+        shares["control"] = {"place": 2 + k, "classes": 12, "most_class": "cat", "most_asr": 0.25}
     planned = {"target_class": None, "planted": 192, "count": 192, "rate": 0.024, "params": {"count": 192}}
     return about | shares | planned | other
 

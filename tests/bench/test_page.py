@@ -68,6 +68,10 @@ def test_it_says_what_the_table_says() -> None:
     assert "2 attacks, 3 methods and 2 seeds on emoji:pairs=240,concepts=12,eval_pairs=60" in page.text
     assert row(text, "Targeted poisoning")[1] == "✗ got through: 96.9 % 31 of 32, base 5.0 % 84.3 to 99.4 %"
     assert ["Plain CLIP", "31 of 32", "96.9 %", "84.3 to 99.4 %"] in [cells[:4] for cells in rows(text)]
+    assert [cells[6] for cells in rows(text) if cells[0] == "SafeCLIP" and cells[1].endswith("of 32")][-2:] == [
+        "–",
+        "3, 4 of 12",
+    ]
     assert "SafeCLIP 6, 6 of 192" in page.text, "the end of the lines by epoch"
     assert "starts from plain CLIP" in page.text
     assert page.text.count("Careful.") == 0
@@ -158,7 +162,7 @@ def test_a_method_that_splits_once_draws_no_line_by_epoch() -> None:
     text = render(tabulate(made, records))
     assert "SafeCLIP 21 of 192" in text
     assert "filtered CLIP 7 of 192" not in text
-    assert ["Filtered CLIP", "7 of 192"] in [[cells[0], cells[-2]] for cells in rows(text) if len(cells) == 8]
+    assert ["Filtered CLIP", "7 of 192"] in [[cells[0], cells[-2]] for cells in rows(text) if len(cells) == 9]
 
 
 def test_every_method_has_a_name_of_its_own_in_the_table() -> None:

@@ -11,7 +11,7 @@ from safeclip.bench.spec import Spec
 from safeclip.bench.summary import summary
 from safeclip.bench.table import Table, tabulate
 from safeclip.bench.wording import cell_lines, did_not_plant, markdown
-from tests.bench.made import MACHINE, attack, record, spec, split
+from tests.bench.made import BADNETS, MACHINE, attack, record, spec, split
 
 CLIP, SAFE = "clip", "safeclip"
 HITS = {  # (method, attack, seed) -> k of 16; targeted did not plant in seed 2, badnets in none
@@ -74,6 +74,20 @@ def test_a_cell_in_words() -> None:
     plain = cell_lines(targeted.cells[CLIP], targeted)
     assert plain[:2] == ["31 of 32 = 96.9\u00a0%", "95\u00a0%: 84.3 to 99.4\u00a0%"]
     assert not any("time" in line or "safe set" in line for line in plain)
+
+
+def test_the_place_of_the_attackers_class_is_told_a_seed() -> None:
+    made = spec(seeds=[0, 1], attacks=[BADNETS])
+    ks = {CLIP: (90, 95), SAFE: (1, 6)}
+    records = [record(cell, {cell.group: (ks[cell.method.title][cell.seed], 100)}) for cell in grid(made)]
+    row = tabulate(made, records).rows[0]
+    assert row.cells[SAFE].places == ((3, 12), (8, 12))
+    assert "control: place 3, 8 of 12" in cell_lines(row.cells[SAFE], row)
+    for each in records:
+        del each["attacks"][0]["control"]  # of an older revision
+    row = tabulate(made, records).rows[0]
+    assert row.cells[SAFE].places == ()
+    assert not any("control" in line for line in cell_lines(row.cells[SAFE], row))
 
 
 def test_a_seed_that_did_not_plant_is_told_and_an_attack_that_never_did_is_struck() -> None:

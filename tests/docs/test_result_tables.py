@@ -41,6 +41,7 @@ def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_pat
     assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
     assert "30 of 32 (79.9 to 98.3 %; base 5.0 %) | 2 of 32 (1.7 to 20.1 %; base 5.0 %) |" in said
     assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) | 55.0 % (50.0 to 60.0 %; +0.0 points) |" in said
+    assert "30 of 32 (79.9 to 98.3 %; base 5.0 %; place 17, 17 of 12) |" in said, "of a trigger, by its control"
     assert "Seeds 0 and 1" in said
     assert "Clean top-1: 58 to 1,060 pictures, 12 classes, " in said
     assert "a processor, 2 cores, torch 2.13.0" in said

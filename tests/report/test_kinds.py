@@ -77,6 +77,18 @@ def test_each_kind_is_a_row_with_k_of_n_interval_and_base_rate(demo):
     assert "Careful." not in text
 
 
+def test_a_triggers_control_is_told_where_it_was_measured(demo):
+    assert "another class, with the trigger" not in page_of(demo).text
+    found = {"place": 4, "classes": 50, "most_class": "<b>whale", "most_asr": 0.122}
+    broken = {"place": "4", "classes": None, "most_class": None, "most_asr": "much"}
+    for method, control in (("clip", broken), ("safeclip", found)):
+        change(demo / method / "metrics.json", lambda m, c=control: m["attack"][1].update(control=c))
+    text = page_of(demo).text
+    row = text[text.index("another class, with the trigger") :][:400]
+    assert "12.2\u00a0%" in row
+    assert "<b>whale; the attacker's in place 4 of 50" in row
+
+
 def test_each_kind_is_told_in_its_own_words(demo):
     text = page_of(demo).text
     assert "Under Class swap, plain CLIP calls 85.0\u00a0% of “cat” pictures “dog” and SafeCLIP 5.0\u00a0%." in text

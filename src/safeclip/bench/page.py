@@ -14,7 +14,7 @@ from safeclip.bench.scoreboard import Score, attacked, judge, scoreboard
 from safeclip.bench.spec import BASELINE, NO_ATTACK
 from safeclip.bench.spec_file import without_folders
 from safeclip.bench.table import Pooled, Row, Table
-from safeclip.bench.wording import did_not_plant, notes, row_title, seeds, spread
+from safeclip.bench.wording import did_not_plant, notes, places, row_title, seeds, spread
 from safeclip.report.page import environment
 from safeclip.report.verdict import HELD, PLANTED
 from safeclip.report.words import count, interval, listed, model_name, percent, points, sentence
@@ -176,6 +176,7 @@ def _columns(own: Pooled, several: bool) -> list[str]:
     if several:
         found.append(interval((min(own.rates), max(own.rates))) if own.rates else "–")
     found.append(percent(own.base_rate))
+    found.append(places(own.places) if own.places else "–")
     found.append(spread(own.top1) if own.top1 else "–")
     found.append("–" if own.in_safe is None else f"{count(own.in_safe)} of {count(own.planted)}")
     found.append(f"{sum(own.times) / len(own.times):.1f}" if own.times else "–")

@@ -80,6 +80,7 @@ def _entries(spec: Spec, cell: Cell, record: Record, plain: Record | None) -> li
                 "asr_n": attack.get("n"),
                 "asr_ci95": attack.get("ci95"),
                 "base_rate": attack.get("base_rate"),
+                "control": attack.get("control"),
                 "target_class": attack.get("target_class"),
                 "true_class_rate": attack.get("true_class_rate"),
                 "params": attack.get("params"),

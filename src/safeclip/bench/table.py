@@ -24,7 +24,8 @@ class Pooled:
     """One method under one attack.
 
     seeds: those pooled. k, n, ci95: hits among pictures over all of them; n = 0 without an attack. rates: ASR a seed.
-    base_rate: mean over seeds, None where it is unknown. top1: clean zero-shot top-1 a seed. in_safe, planted: pairs in
+    base_rate: mean over seeds, None where it is unknown. places: (place, classes) of the attacker's class among all, by
+    its trigger's control, a seed; empty without. top1: clean zero-shot top-1 a seed. in_safe, planted: pairs in
     the last safe set, None for a method without one. times: training time against plain CLIP's, a seed; those on one
     kind of machine alone.
     """
@@ -35,6 +36,7 @@ class Pooled:
     ci95: tuple[float, float]
     rates: tuple[float, ...]
     base_rate: float | None
+    places: tuple[tuple[int, int], ...]
     top1: tuple[float, ...]
     in_safe: int | None
     planted: int | None
@@ -141,6 +143,7 @@ def _pooled(name: str, runs: dict[int, Record], plain: dict[int, Record]) -> Poo
         ci95=wilson(k, n),
         rates=tuple(a["asr"] for a in attacks),
         base_rate=sum(bases) / len(bases) if bases else None,
+        places=tuple((c["place"], c["classes"]) for a in attacks if (c := a.get("control"))),
         top1=tuple(z["top1"] for record in runs.values() if (z := record["zero_shot"])),
         in_safe=sum(inside or 0 for inside, _ in split) if split else None,
         planted=sum(planted or 0 for _, planted in split) if split else None,

@@ -50,6 +50,8 @@ def cell_lines(pooled: Pooled | None, row: Row) -> list[str]:
             lines.append(f"a seed: {interval((min(pooled.rates), max(pooled.rates)))}")
         if pooled.base_rate is not None:
             lines.append(f"base rate {percent(pooled.base_rate)}")
+        if pooled.places:
+            lines.append(f"control: place {places(pooled.places)}")
     if pooled.top1:
         lines.append(f"clean top-1 {spread(pooled.top1)}")
     if pooled.in_safe is not None:
@@ -59,6 +61,11 @@ def cell_lines(pooled: Pooled | None, row: Row) -> list[str]:
     if pooled.seeds != row.took:
         lines.append(f"{seeds(pooled.seeds)} only")
     return lines
+
+
+def places(found: Sequence[tuple[int, int]]) -> str:
+    """`4, 16, 9 of 50`: where the attacker's class stands among all, a seed."""
+    return f"{', '.join(count(place) for place, _ in found)} of {count(max(classes for _, classes in found))}"
 
 
 def spread(shares: Sequence[float]) -> str:

@@ -30,7 +30,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class AttackResult:
     """How one attack went on one model. kind: one of `words.KINDS`. from_class: whose pictures a swap is about.
-    planted, in_safe: pairs planted, and of these in the safe set at the end."""
+    control: of a trigger, as evaluate/control.py has it, else empty. planted, in_safe: pairs planted, and of these in
+    the safe set at the end."""
 
     name: str
     kind: str
@@ -39,6 +40,7 @@ class AttackResult:
     asr: float
     ci95: tuple[float, float]
     base_rate: float | None
+    control: dict[str, Any]
     target_class: str | None
     from_class: str | None
     planted: int | None
@@ -200,6 +202,7 @@ def _attack(entry: Any, run: Run) -> AttackResult | None:
         asr=asr,
         ci95=(asr if low is None else low, asr if high is None else high),
         base_rate=number(entry.get("base_rate")),
+        control=found if isinstance(found := entry.get("control"), dict) else {},
         target_class=None if target is None else str(target),
         from_class=None if swapped is None else str(swapped),
         planted=total if planted is None else int(planted),

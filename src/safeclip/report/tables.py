@@ -92,6 +92,9 @@ def results(facts: Facts) -> list[dict[str, Any]]:
                 sub=True,
             )
         )
+        if any(a is not None and a.control for a in mine):
+            cells = [_control(a.control if a else {}) for a in mine]
+            rows.append(_row("another class, with the trigger", "the one most called so", cells, sub=True))
         inside = [
             (f"{count(a.in_safe)} of {count(a.planted)}" if a and a.in_safe is not None else "no split", "")
             for a in mine
@@ -102,6 +105,14 @@ def results(facts: Facts) -> list[dict[str, Any]]:
             rows.append(_row("planted pairs in the last safe set", filtered, inside, sub=True))
     rows.append(_row("Training time", "", [(duration(_seconds(facts, run)), _speed(run)) for run in runs]))
     return rows
+
+
+def _control(found: dict[str, Any]) -> tuple[str, str]:
+    """Of the other classes the one that the trigger leads to most, and where the attacker's own stands."""
+    if not found:
+        return "–", ""
+    own = f"the attacker's in place {count(found.get('place'))} of {count(found.get('classes'))}"
+    return small_percent(found.get("most_asr")), f"{plain(found.get('most_class'), 40)}; {own}"
 
 
 def settings(facts: Facts) -> list[tuple[str, list[str]]]:
