@@ -44,10 +44,10 @@ LEGEND = (
     "base: how often the same model gives that answer without the trigger, or for targeted poisoning to other pictures "
     "of the targets' classes. Place, a seed, where measured: where the attacker's class stands among all by how often "
     "pictures with the trigger are called each, since a trigger looks like something to any model; "
-    "where an attack left nothing, it stands anywhere. Seeds in which the attack did not take 80 % of plain CLIP's "
-    "pictures do not count."
+    "where an attack left nothing, it stands anywhere. Never attacked: the same test on the same method trained on the "
+    "data as it lies, in the same seeds (bench/unplanted.py), which no defence can be held to undercut. Seeds in which "
+    "the attack did not take 80 % of plain CLIP's pictures do not count."
 )
-FLOOR = "Beside an attack's name: the same test on plain CLIP that saw no planted pair."
 DRAWINGS = (
     "Held-out pictures are many placements of one drawing a class: the intervals speak of placements, and are narrower "
     "than those of other drawings would be."
@@ -93,7 +93,11 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
         if table := _read(folder / file):
             methods = _known(table)
             unplanted = _unplanted(folder, table)
-            rows = [[_title(row, unplanted), *_shares(row, table, methods)] for row in table.rows if row.took]
+            rows = [
+                [sentence(attack_name(row.attack)), *_shares(row, table, methods, unplanted)]
+                for row in table.rows
+                if row.took
+            ]
             rows.append(["clean zero-shot top-1", *_clean(table, methods)])
             if any(recalls(table, method) for method in methods):
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
@@ -104,7 +108,7 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
             ]
             note = "".join(map(sentence, missed)) + _note(table, file)
             parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
-    return "\n\n".join([f"{LEGEND} {FLOOR}", *parts]) if parts else "Not measured yet."
+    return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
 
 
 def threats(folder: Path) -> str:
@@ -113,16 +117,12 @@ def threats(folder: Path) -> str:
     if table is None:
         return "Not measured yet."
     methods, unplanted = _known(table), _unplanted(folder, table)
-    head = ["attack", "source", "what it changes", "planted", "nothing planted", *map(model_name, methods)]
+    head = ["attack", "source", "what it changes", "planted", *map(model_name, methods)]
     rows = _threat_rows(table, methods, unplanted)
     if alone := _read(folder / SURROGATE):
         rows += _threat_rows(alone, methods, unplanted)
-    rows.append(["clean top-1", "", "", "", "", *_clean(table, methods)])
-    told = (
-        "In brackets: what each method made of an attack that did not plant, which says little of a defence. "
-        "Nothing planted: the same test, in the row's seeds, on plain CLIP trained on the data as it lies "
-        "(bench/unplanted.py), which no defence can be held to undercut."
-    )
+    rows.append(["clean top-1", "", "", "", *_clean(table, methods)])
+    told = "In brackets: what each method made of an attack that did not plant, which says little of a defence."
     return f"{_markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
 
@@ -149,19 +149,15 @@ def _untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {method: _mean(shares) for method, shares in found.items()}
 
 
-def _title(row: Row, unplanted: Sequence[dict[str, Any]]) -> str:
-    """The attack, and what its test gives where nothing is planted."""
-    floor = _floor(row, unplanted)
-    return sentence(attack_name(row.attack)) + ("" if floor == "–" else f" (nothing planted: {floor})")
-
-
-def _floor(row: Row, unplanted: Sequence[dict[str, Any]]) -> str:
-    """What the attack's test gives on plain CLIP trained without a planted pair, in the row's seeds."""
-    of = {*row.took, *(seed for seed, _, _ in row.missed)}
-    runs = [run for run in unplanted if run["method"] == BASELINE and run["seed"] in of]
-    found = [about for run in runs if (about := run["attacks"].get(row.attack))]
+def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]) -> str:
+    """What the attack's test gives on the method trained without a planted pair, in these seeds; empty where one was
+    not measured."""
+    runs = {run["seed"]: run["attacks"].get(attack) for run in unplanted if run["method"] == method}
+    found = [about for seed in of if (about := runs.get(seed))]
+    if not found or len(found) < len(of):
+        return ""
     k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
-    return "–" if not n else f"{count(k)} of {count(n)}" if n <= 100 else percent(k / n)
+    return f"; never attacked {f'{count(k)} of {count(n)}' if n <= 100 else percent(k / n)}"
 
 
 def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -171,11 +167,10 @@ def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[
         about = ATTACKS[names[row.attack]]
         if not (row.took or row.missed):
             continue  # not run yet
-        cells = _shares(row, table, methods)
+        cells = _shares(row, table, methods, unplanted)
         if not row.took:
             cells = [did_not_plant(row), *(_beside(row, table, method) for method in methods if method != BASELINE)]
-        floor = _floor(row, unplanted)
-        rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), floor, *cells])
+        rows.append([f"`{row.attack}`", about.source, about.what, _planted(row, table), *cells])
     return rows
 
 
@@ -198,11 +193,16 @@ def _read(file: Path) -> Table | None:
     return tabulate(spec, records) if records else None
 
 
-def _shares(row: Row, table: Table, methods: Sequence[str]) -> list[str]:
-    return [_share(row.cells.get(method), table.spec.seeds) for method in methods]
+def _shares(row: Row, table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[str]:
+    cells = []
+    for method in methods:
+        pooled = row.cells.get(method)
+        floor = "" if pooled is None else _floor(row.attack, method, pooled.seeds, unplanted)
+        cells.append(_share(pooled, floor, table.spec.seeds))
+    return cells
 
 
-def _share(pooled: Pooled | None, wanted: tuple[int, ...]) -> str:
+def _share(pooled: Pooled | None, floor: str, wanted: tuple[int, ...]) -> str:
     """`3 of 48 (2.1 to 16.8 %; base 1.0 %)`: few pictures as a count with Wilson's interval, many as a share with the
     range over the seeds where there are several. Which seeds, where these are not all that are wanted."""
     if pooled is None or not pooled.n:
@@ -213,7 +213,7 @@ def _share(pooled: Pooled | None, wanted: tuple[int, ...]) -> str:
     place = f"; place {places(pooled.places)}" if pooled.places else ""
     wide = pooled.n > 100 and len(pooled.rates) > 1
     around = interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
-    return f"{share} ({around}{base}{place}{only})"
+    return f"{share} ({around}{base}{floor}{place}{only})"
 
 
 def _planted(row: Row, table: Table) -> str:

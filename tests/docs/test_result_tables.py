@@ -81,12 +81,13 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     runs = [run | {"top1": 0.7 if run["method"] == "clip" else 0.6} for run in (*runs, other)]
     (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
     said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
-    assert "| 192 (2.4 %) | 3.1 % |" in said, "61 of 1,960, plain CLIP's alone"
-    assert "| 2 of 32 |" in said
+    assert "; never attacked 3.1 %; place 17, 17 of 12) |" in said, "61 of 1,960 of plain CLIP"
+    assert "; never attacked 51.1 %; place 3, 3 of 12) |" in said, "1,001 of 1,960 of SafeCLIP"
+    assert "; never attacked 2 of 32) |" in said
     assert "trained on the data as it lies" in said
     write(tmp_path, "emoji")
     said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
-    assert "| BadNets patch (nothing planted: 3.1 %) |" in said
+    assert "; never attacked 3.1 %;" in said
     assert "| top-1 where nothing is planted | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |" in said
     write(tmp_path, "emoji", data={"spec": "emoji:pairs=17"})
     assert "nothing is planted" not in TOOL["readme"](tmp_path), "other data"
