@@ -23,11 +23,11 @@ from safeclip.evaluate.wilson import wilson
 class Pooled:
     """One method under one attack.
 
-    seeds: those pooled. k, n, ci95: hits among pictures over all of them; n = 0 without an attack. rates: ASR a seed.
-    base_rate: mean over seeds, None where it is unknown. places: (place, classes) of the attacker's class among all, by
-    its trigger's control, a seed; empty without. top1: clean zero-shot top-1 a seed. in_safe, planted: pairs in
-    the last safe set, None for a method without one. times: training time against plain CLIP's, a seed; those on one
-    kind of machine alone.
+    seeds: those pooled. k, n, ci95: hits among pictures over all of them; n = 0 without an attack. rates: ASR a
+    seed. base_rate: mean over seeds, None where it is unknown. places: (place, classes) of the attacker's class
+    among all, by its trigger's control, a seed; empty where one has none. top1: clean zero-shot top-1 a seed.
+    in_safe, planted: pairs in the last safe set, None for a method without one. times: training time against plain
+    CLIP's, a seed; those on one kind of machine alone.
     """
 
     seeds: tuple[int, ...]
@@ -133,6 +133,7 @@ def _pooled(name: str, runs: dict[int, Record], plain: dict[int, Record]) -> Poo
     attacks = [found for record in runs.values() if (found := attack_in(record, name))]
     k, n = sum(a["k"] for a in attacks), sum(a["n"] for a in attacks)
     bases = [a["base_rate"] for a in attacks if a["base_rate"] is not None]
+    controls = [a.get("control") for a in attacks]
     safe = [in_safe(record, name) for record in runs.values()]
     split = safe if all(inside is not None for inside, _ in safe) else []
     alike = [s for s in runs if s in plain and machine_name(runs[s]) == machine_name(plain[s])]
@@ -143,7 +144,7 @@ def _pooled(name: str, runs: dict[int, Record], plain: dict[int, Record]) -> Poo
         ci95=wilson(k, n),
         rates=tuple(a["asr"] for a in attacks),
         base_rate=sum(bases) / len(bases) if bases else None,
-        places=tuple((c["place"], c["classes"]) for a in attacks if (c := a.get("control"))),
+        places=tuple((c["place"], c["classes"]) for c in controls if c) if all(controls) else (),
         top1=tuple(z["top1"] for record in runs.values() if (z := record["zero_shot"])),
         in_safe=sum(inside or 0 for inside, _ in split) if split else None,
         planted=sum(planted or 0 for _, planted in split) if split else None,

@@ -94,7 +94,7 @@ def results(facts: Facts) -> list[dict[str, Any]]:
         )
         if any(a is not None and a.control for a in mine):
             cells = [_control(a.control if a else {}) for a in mine]
-            rows.append(_row("another class, with the trigger", "the one most called so", cells, sub=True))
+            rows.append(_row("another class, with the trigger", "the most called that nobody wanted", cells, sub=True))
         inside = [
             (f"{count(a.in_safe)} of {count(a.planted)}" if a and a.in_safe is not None else "no split", "")
             for a in mine
