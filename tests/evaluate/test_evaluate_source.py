@@ -13,7 +13,7 @@ from safeclip.config import DataConfig
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.lines import _detection_lines, metric_lines
-from safeclip.evaluate.run import _same
+from safeclip.evaluate.run import _seen
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
 
@@ -104,7 +104,7 @@ def test_notes_stand_before_the_numbers():
     metrics["data"] = {"classes": 4, "seen_in_training": True}
     first, second, *_ = metric_lines(metrics)
     assert first == "3 of the pairs asked for cannot be read and are left out"
-    assert second == "these pairs are the very ones trained on: no number here is of new pictures"
+    assert second == "pairs that were trained on are among these: the numbers are not of new pictures"
     metrics["zero_shot"], metrics["data"]["classes"] = None, 1
     assert (
         "no zero-shot: it takes pictures of two classes or more that read differently; the data has 1"
@@ -122,9 +122,23 @@ def test_training_data_is_known_however_its_spec_is_written(tmp_path):
     (tmp_path / "other.csv").write_text("\n".join([*rows[:5], "7.png,a picture", *rows[6:]]), "utf-8")
     trained = DataConfig(spec=f"csv:{tmp_path}/pairs.csv")
     for same in (f"{tmp_path}/pairs.csv", f"csv:{tmp_path}/../{tmp_path.name}/pairs.csv", f"csv:{tmp_path}/copy.csv"):
-        assert _same(replace(trained, spec=same), trained)
+        assert _seen(replace(trained, spec=same), trained)
     for other in (f"csv:{tmp_path}/other.csv", f"csv:{tmp_path}/gone.csv", "wds:http://example.invalid/pairs.tar"):
-        assert not _same(replace(trained, spec=other), trained)
+        assert not _seen(replace(trained, spec=other), trained)
+
+
+def test_a_split_that_holds_the_one_trained_on_is_no_new_data():
+    mine = DataConfig(spec="emoji:pairs=9")
+    for split, of_training, seen in (
+        ("all", "train", True),
+        ("test", "all", True),
+        ("trainval", "train", True),
+        ("val", "trainval", True),
+        ("test", "trainval", False),
+        ("test", "train", False),
+    ):
+        assert _seen(replace(mine, split=split), replace(mine, split=of_training)) is seen, (split, of_training)
+    assert not _seen(DataConfig(spec="csv:other.csv", split="all"), mine)
 
 
 def test_detection_says_which_scores_not_every_pair_has():

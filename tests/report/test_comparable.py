@@ -77,7 +77,7 @@ def test_the_page_says_what_was_evaluated_and_what_was_not(demo: Path) -> None:
     page = page_of(demo)
     assert "csv:held-out.csv, split test, epoch-003, 50 pairs at most" in page
     assert "someone" not in page
-    assert "SafeCLIP was evaluated on the very pairs that it was trained on" in page
+    assert "SafeCLIP was evaluated on pairs that it was trained on" in page
     assert "1,203 of the pairs that SafeCLIP was to be evaluated on cannot be read and are left out" in page
     assert "was not measured on SafeCLIP: no picture evaluated is of the class" in page
 

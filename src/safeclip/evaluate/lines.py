@@ -39,7 +39,7 @@ def notes(metrics: dict[str, Any]) -> list[str]:
     if metrics.get("bad"):
         found.append(f"{metrics['bad']:,} of the pairs asked for cannot be read and are left out")
     if about.get("seen_in_training"):
-        found.append("these pairs are the very ones trained on: no number here is of new pictures")
+        found.append("pairs that were trained on are among these: the numbers are not of new pictures")
     if not metrics["zero_shot"] and "classes" in about:
         found.append(
             f"no zero-shot: it takes pictures of two classes or more that read differently; the data has "

@@ -91,7 +91,7 @@ def evaluate_run(
     )
     metrics["detection"] = found
     metrics["data"]["checkpoint"] = folder.name
-    metrics["data"]["seen_in_training"] = _same(where, config.data)
+    metrics["data"]["seen_in_training"] = _seen(where, config.data)
     write_json(run.metrics_file if out is None else Path(out) / run.metrics_file.name, metrics)
     return metrics
 
@@ -149,15 +149,22 @@ def evaluate_model(
     return metrics
 
 
-def _same(data: DataConfig, trained: DataConfig) -> bool:
-    """Whether two splits hold the same pictures, however their specs are written; where one cannot be opened any more,
-    nobody knows. Data of other URLs is other data: opening it takes long."""
+def _seen(data: DataConfig, trained: DataConfig) -> bool:
+    """Whether the pairs hold those trained on or some of them: splits of one set that are or hold each other, and the
+    same pictures, however their specs are written; where one cannot be opened any more, nobody knows. Data of other
+    URLs is other data: opening it takes long."""
+    if data.spec == trained.spec and (_holds(data.split, trained.split) or _holds(trained.split, data.split)):
+        return True
     if data.spec != trained.spec and "://" in data.spec + trained.spec:
         return False
     try:
         return same_pictures(open_pairs(data, data.split), open_pairs(trained, trained.split))
     except InputError:
         return False
+
+
+def _holds(split: str, other: str) -> bool:
+    return split in ("all", other) or (split == "trainval" and other in ("train", "val"))
 
 
 def open_clip_model(name: str, weights: str | None, tag: str | None = None) -> Clip:

@@ -118,7 +118,7 @@ def _of_evaluation(run: Run) -> list[str]:
     about, bad = run.metrics.get("data"), number(run.metrics.get("bad"))
     if isinstance(about, dict) and about.get("seen_in_training") is True:
         out.append(
-            f"{sentence(run.name)} was evaluated on the very pairs that it was trained on: no number is of new ones."
+            f"{sentence(run.name)} was evaluated on pairs that it was trained on: its numbers are not of new ones."
         )
     if bad:
         out.append(f"{count(bad)} of the pairs that {run.name} was to be evaluated on cannot be read and are left out.")
