@@ -38,16 +38,19 @@ SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
 UNPLANTED = ("unplanted.json", "unplanted-rsicd.json")
 """What models trained on the same data give where nothing is planted (bench/unplanted.py)."""
-LEGEND = (
-    "Each cell: how often the model gives the attacker's answer (pictures; for text triggers captions); beside it "
-    "Wilson's 95 % interval, or where many pictures of several seeds are pooled the least and greatest seed; and the "
-    "base: how often the same model gives that answer without the trigger, or for targeted poisoning to other pictures "
-    "of the targets' classes. Place, a seed, where measured: where the attacker's class stands among all by how often "
-    "pictures with the trigger are called each, since a trigger looks like something to any model; "
-    "where an attack left nothing, it stands anywhere. Never attacked: the same test on the same method trained on the "
-    "data as it lies, in the same seeds (bench/unplanted.py), which no defence can be held to undercut. Seeds in which "
-    "the attack did not take 80 % of plain CLIP's pictures do not count."
-)
+LEGEND = """\
+Each cell says how often the model gives the attacker's answer, over test pictures (text triggers: captions), and in
+brackets
+
+- Wilson's 95 % interval; where many pictures of several seeds are pooled, the least and the greatest seed instead;
+- *base*: how often the same model gives that answer without the trigger; for targeted poisoning, to other pictures of
+  the targets' classes;
+- *never attacked*: the same test on the same method, trained in the same seeds on the data as it lies
+  (bench/unplanted.py). No defence can be held to undercut that;
+- *place*, a seed, where measured: the rank of the attacker's class among all classes by how often pictures with the
+  trigger are called each. An attack that worked puts it first; one that left nothing, anywhere.
+
+Seeds in which the attack did not take 80 % of plain CLIP's pictures do not count."""
 DRAWINGS = (
     "Held-out pictures are many placements of one drawing a class: the intervals speak of placements, and are narrower "
     "than those of other drawings would be."
@@ -122,7 +125,7 @@ def threats(folder: Path) -> str:
     if alone := _read(folder / SURROGATE):
         rows += _threat_rows(alone, methods, unplanted)
     rows.append(["clean top-1", "", "", "", *_clean(table, methods)])
-    told = "In brackets: what each method made of an attack that did not plant, which says little of a defence."
+    told = "A cell all in brackets: what a method made of an attack that did not plant, which says little of a defence."
     return f"{_markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
 
@@ -240,10 +243,11 @@ def _mean(shares: Sequence[float]) -> str:
 def _note(table: Table, file: str) -> str:
     spec = table.spec
     first = next((record for record in table.records if record["label"] == BASELINE), table.records[0])
+    ran = tuple(sorted({record["seed"] for record in table.records}))
     zero = [found for record in table.records if (found := record["zero_shot"])]
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
     return (
-        f"{sentence(seeds(spec.seeds))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
+        f"{sentence(seeds(ran))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
         f"{spec.data.eval_split} split. Clean top-1: {_range(zero, 'n')} pictures, {_range(zero, 'classes')} classes, "
         "mean over all runs, least and greatest, and the mean difference to plain CLIP in the runs that it has too. "
         f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. Records: "

@@ -123,7 +123,11 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="results to merge finished runs into and to take them from (.json), or a folder for bench-NAME.json",
     )
-    p.add_argument("--dry-run", action="store_true", help="print the runs and about how long each takes; do none")
+    p.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the runs, and about how long each takes once some are done; do none",
+    )
     p.add_argument(
         "--only",
         action="append",

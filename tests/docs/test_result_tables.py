@@ -47,6 +47,17 @@ def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_pat
     assert "a processor, 2 cores, torch 2.13.0" in said
 
 
+def test_the_note_names_the_seeds_that_were_run(tmp_path: Path) -> None:
+    write(tmp_path, "emoji")
+    file = tmp_path / "bench-emoji.json"
+    values = json.loads(file.read_text("utf-8"))
+    values["records"] = [record for record in values["records"] if record["seed"] == 1]
+    file.write_text(json.dumps(values), "utf-8")
+    said = TOOL["readme"](tmp_path)
+    assert "\nSeed 1, 5 epochs, " in said or ". Seed 1, 5 epochs, " in said
+    assert "Seeds 0 and 1, " not in said
+
+
 def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for_no_method(tmp_path: Path) -> None:
     for name in ("emoji", "threats"):
         write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
@@ -84,7 +95,7 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     assert "; never attacked 3.1 %; place 17, 17 of 12) |" in said, "61 of 1,960 of plain CLIP"
     assert "; never attacked 51.1 %; place 3, 3 of 12) |" in said, "1,001 of 1,960 of SafeCLIP"
     assert "; never attacked 2 of 32) |" in said
-    assert "trained on the data as it lies" in said
+    assert "trained in the same seeds on the data as it lies" in said
     write(tmp_path, "emoji")
     said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
     assert "; never attacked 3.1 %;" in said

@@ -59,7 +59,7 @@ TRIGGER_ATTACKS = (
     _attack(
         "blended-covered",
         "blended",
-        "adaptive, around common patterns: as many pairs bear it under their own, true captions",
+        "adaptive, around common patterns: further pairs bear it under their own, true captions",
         _QI,
         covers=1.0,
     ),

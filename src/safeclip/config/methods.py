@@ -57,7 +57,8 @@ class SafeclipConfig:
     copies_allowed: int = 2
     """Times a picture may occur (near-copies counted) before `copies` vetoes its pairs."""
     rendering_deviations: float = 6.0
-    """Median absolute deviations above the median from which `renderings` vetoes how far a small crowd lies apart."""
+    """Median absolute deviations above the median from which `renderings` vetoes how far a small crowd lies apart. Of
+    this and the five below: less is stricter, and takes more clean pairs too."""
     pattern_deviations: float = 8.0
     """Median absolute deviations above the median from which `patterns` vetoes what a picture shares with others."""
     shift_deviations: float = 6.0
