@@ -16,6 +16,11 @@ from safeclip.attacks.samples import Samples
 from safeclip.report.terminal_pictures import shows_pictures, strip
 from safeclip.report.words import plain
 
+NOTE = (
+    "A parameter without a value is drawn, or not used, unless it is given: --param target_class=dog. "
+    "docs/attacks.md says what each one means."
+)
+
 
 def as_values() -> dict[str, Any]:
     """The catalog in plain values, by name."""
@@ -42,6 +47,7 @@ def print_list(console: Console | None = None) -> None:
         if pictures and any(change.shows == "triggered" for change in found):
             console.print(strip([(change.before, change.after) for change in found], console.width), end="")
         console.print()
+    console.print(NOTE, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def lines(attack: Attack, found: list[Change]) -> list[str]:
