@@ -141,8 +141,8 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--limit-minutes", type=float, metavar="N", help="start no run that would not end within N minutes")
     p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
 
-    p = verb("report", "write the page of a run or of a demo, report.html, from what lies in its folder")
-    p.add_argument("run", metavar="DIR", help="run or demo directory")
+    p = verb("report", "write the page of a run, or of several side by side, report.html, from what lies in the folder")
+    p.add_argument("run", metavar="DIR", help="a run, or a folder of runs, as a demo's is")
 
     p = verb("export", "write a run's model for other programs")
     p.add_argument("run", metavar="RUN", help="run directory")

@@ -128,7 +128,9 @@ def read(path: str | Path) -> Facts:
     folders = [path] if _holds_run(path) else sorted(p for p in path.iterdir() if p.is_dir() and _holds_run(p))
     demo = not _holds_run(path)
     if not folders:
-        raise InputError(f"{path}: no run here (no config.yaml, no log.jsonl); give the folder that --out named")
+        raise InputError(
+            f"{path}: no run here or in a folder of it (no config.yaml, no log.jsonl); give the folder that --out named"
+        )
     summary: dict[str, Any] = {}
     if demo:
         summary = _try(notes, "summary.json", lambda: _mapping(_json(path / "summary.json")), {})
