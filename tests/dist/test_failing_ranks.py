@@ -207,10 +207,27 @@ def slow_to_split(rank: int) -> None:
     safeclip.fit_mixture = slow
 
 
-@pytest.mark.parametrize("slow", [slow_to_look, slow_to_split])
-def test_the_others_wait_for_what_rank_0_does_alone_however_long_it_takes(slow: ranks.Change, tmp_path: Path) -> None:
+def slow_to_save(rank: int) -> None:
+    from safeclip.train import checkpoint
+
+    save = checkpoint.save
+
+    def slow(*about: Any) -> None:
+        if about[1] == "epoch-001":
+            time.sleep(1.5 * IMPATIENT)
+        save(*about)
+
+    checkpoint.save = slow
+
+
+@pytest.mark.parametrize(
+    ("slow", "parts"), [(slow_to_look, 1), (slow_to_look, 2), (slow_to_split, 1), (slow_to_save, 1)]
+)
+def test_the_others_wait_for_what_rank_0_does_alone_however_long_it_takes(
+    slow: ranks.Change, parts: int, tmp_path: Path
+) -> None:
     changes = {"epochs": 3, "safeclip.veto": ["texture"], "optim.batch_size": 41, "model.name": "safeclip-emoji"}
-    arguments = tiny.arguments(tmp_path / "run", None, changes)
+    arguments = tiny.arguments(tmp_path / "run", None, changes | {"safeclip.look_pairs": 240 // parts})
     assert ranks.run(2, arguments, tmp_path / "told", impatient, slow) == [0, 0], lines(tmp_path / "told")
     assert len(RunDir(tmp_path / "run").splits()) == 1
 

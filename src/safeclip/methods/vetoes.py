@@ -7,6 +7,8 @@ that cannot be read) nothing is asked.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -14,6 +16,7 @@ from safeclip.config import SafeclipConfig
 from safeclip.methods.base import State, Tools
 from safeclip.methods.verdicts import READING, SCORED, SPARING, Verdict, judge
 from safeclip.signals.copies import copy_groups, occurrences
+from safeclip.signals.glance import Glance
 
 _BLIND = 0.2
 """Share of pairs in which READING see nothing, above which the log says so."""
@@ -71,12 +74,7 @@ class Vetoes:
         usable = np.flatnonzero(tools.usable)
         for uids in dealt(usable, own.look_pairs):
             glance = tools.glance(uids)
-            if self.decides:
-                if not (readable := tools.usable[uids]).all():
-                    uids, glance = uids[readable], glance.of(readable)
-                hashes[uids] = glance.hashes
-                blind[uids] = ~glance.captions.any(1).numpy() if reading else False
-                self._keep(uids, judge(glance, own, device))
+            tools.decide(partial(self._hear, glance, uids, tools.usable, device, hashes, blind if reading else None))
             del glance  # before the next is made
         if (share := blind.sum() / max(len(usable), 1)) > _BLIND:
             tools.note(
@@ -84,6 +82,26 @@ class Vetoes:
                 f"{', '.join(reading)} see nothing in those (safeclip.veto)"
             )
         return hashes
+
+    def _hear(
+        self,
+        glance: Glance,
+        uids: np.ndarray,
+        usable: np.ndarray,
+        device: torch.device,
+        hashes: np.ndarray,
+        blind: np.ndarray | None,
+    ) -> State:
+        """Judge one part, and fill in its hashes and which of its pairs READING see nothing in. Nobody else learns of
+        it, but all wait until it is done: it takes longer than ranks wait for one another elsewhere."""
+        if self.decides:
+            if not (readable := usable[uids]).all():
+                uids, glance = uids[readable], glance.of(readable)
+            hashes[uids] = glance.hashes
+            if blind is not None:
+                blind[uids] = ~glance.captions.any(1).numpy()
+            self._keep(uids, judge(glance, self.own, device))
+        return State()
 
     def _keep(self, uids: np.ndarray, verdict: Verdict) -> None:
         for name, score_n in verdict.scores.items():
