@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +18,9 @@ from torch import nn
 
 from safeclip.errors import InputError, RunError
 from safeclip.run import RunDir
-from safeclip.train import checkpoint
+from safeclip.train import checkpoint, loop
 from safeclip.train.loop import train
+from safeclip.train.step import Stepper
 from tests import tiny
 
 FILES = ("model.safetensors", "state.safetensors", "state.json", "SHA256SUMS")
@@ -234,3 +237,25 @@ def test_a_log_that_cannot_grow_ends_the_training_with_one_line(tmp_path: Path) 
     with pytest.raises(RunError, match=r"log\.jsonl: cannot be written \(No space left on device\)") as error:
         train(tiny.config({"method": "clip", "epochs": 1}), run.path, quiet=True)
     assert "\n" not in str(error.value)
+
+
+def test_one_that_takes_longer_than_their_distance_leaves_time_for_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, steps, saved = [0.0], [], []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    step = Stepper.__call__
+
+    def second(self: Stepper, *given: Any) -> Any:
+        now[0] += 1
+        steps.append(1)
+        return step(self, *given)
+
+    def minutes(folder: Path, name: str, *given: Any) -> None:
+        now[0] += 600
+        saved.append(len(steps))
+
+    monkeypatch.setattr(Stepper, "__call__", second)
+    monkeypatch.setattr(checkpoint, "save", minutes)
+    train(tiny.config({"method": "clip", "epochs": 1, "checkpoint_minutes": 0.04}), tmp_path / "run", quiet=True)
+    assert saved == [3, 6]

@@ -165,7 +165,6 @@ class _Trainer:
         if distributed.world() == 1 or self.stop.asked:
             if distributed.of_first(self.next_batch > 0 and (newest is None or newest.name != self._inside())):
                 self.save(self._inside())
-            distributed.anywhere(False)  # the others wait until the first has written
             newest = checkpoint.latest(self.run.checkpoints)
         where = "the start" if newest is None else newest.name
         return f"`safeclip train --resume --out {self.run.path}` goes on from {where}"
@@ -292,11 +291,14 @@ class _Trainer:
 
     def save(self, name: str) -> None:
         self.losses.settle()  # a checkpoint holds no step whose loss nobody has looked at
-        self.saved_at = time.monotonic()
         weights = distributed.whole(self.clip.net.state_dict())
         moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))
-        if not distributed.first():
-            return
+        if distributed.first():
+            self._write(name, weights, moments)
+        distributed.await_first()  # of many pairs it may write longer than ranks wait for one another elsewhere
+        self.saved_at = time.monotonic()  # from its end on: one that takes long must leave time for steps
+
+    def _write(self, name: str, weights: dict[str, Tensor], moments: dict[str, Tensor]) -> None:
         self.bad.write()
         self.run.sync_lines()  # whose lengths a checkpoint counts on
         state = self.method.state_dict()
