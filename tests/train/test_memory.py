@@ -18,7 +18,7 @@ from tests import tiny
     ("room", "says"),
     [
         (12, "out of memory with 40 pairs at once; 10 fit: set optim.accumulate = 4 (the same loss, in parts), or "
-             "optim.batch_size = 10; `--resume` goes on with what "),
+             "start anew with optim.batch_size = 10; `--resume` goes on with what "),
         (1, "out of memory with 40 pairs at once, and with 2 as well; take a smaller model.name"),
     ],
 )  # fmt: skip

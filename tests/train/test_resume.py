@@ -159,6 +159,17 @@ def break_other_model(run: RunDir) -> str:
     return "belongs to another run, its model.name is safeclip-emoji"
 
 
+def break_other_batch_size(run: RunDir) -> str:
+    """Its schedule, reckoned in the first split, would be at its end, a rate of zero, half-way."""
+    edit(run, "batch_size: 40", "batch_size: 20")
+    return "belongs to another run, its optim.batch_size is 40, this one's 20; set config.yaml back"
+
+
+def break_other_epochs(run: RunDir) -> str:
+    edit(run, "epochs: 5", "epochs: 9")
+    return "belongs to another run, its epochs is 5, this one's 9"
+
+
 def break_other_scoring(run: RunDir) -> str:
     point_to(run, "epoch-003")
     state = run.checkpoints / "epoch-003/state.safetensors"

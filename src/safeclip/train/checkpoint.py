@@ -112,7 +112,7 @@ def load(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The towers in place; returns the other tensors and the values.
 
-    belongs_to: what the values have to say under that name. empty: tensors whose names begin so are not read; an empty
+    belongs_to: what the values have to say under that name, if they name it: older ones know fewer. empty: tensors whose names begin so are not read; an empty
     one stands for each. Raises InputError on a torn checkpoint and another run's.
     """
     try:
@@ -128,11 +128,11 @@ def load(
             f"{path}: checkpoint not readable ({reason(error)}); name an older one in checkpoints/latest"
         ) from None
     for name, wanted in belongs_to.items():
-        found = values.get("belongs_to", {}).get(name)
+        found = values.get("belongs_to", {}).get(name, wanted)
         if found != wanted:
             raise InputError(
                 f"{path}: belongs to another run, its {name} is {found}, this one's {wanted}; "
-                "put this run's own checkpoint back, or start anew with another --out"
+                "set config.yaml back, put this run's own checkpoint back, or start anew with another --out"
             )
     load_towers(path / "model.safetensors", net)
     return tensors, values

@@ -344,7 +344,10 @@ class _Trainer:
             cut_back(self.run.split_file, values["split_length"])
 
     def _identity(self) -> dict[str, str]:
-        """What a checkpoint has to share with the run that goes on from it."""
+        """What a checkpoint has to share with the run that goes on from it. Of another batch size, or as many epochs as
+        were not reckoned with, its place in the plan and its counted steps would mean something else."""
         config = self.config
         data = f"{config.data.spec} (fingerprint {self.reader.source.fingerprint})"
-        return {"method": config.method, "model.name": config.model.name, "seed": str(config.seed), "data": data}
+        counted = {"optim.batch_size": str(config.optim.batch_size), "epochs": str(config.epochs)}
+        own = {"method": config.method, "model.name": config.model.name, "seed": str(config.seed), "data": data}
+        return own | counted

@@ -57,5 +57,6 @@ def advice(parts: int, fitting: int | None, pairs: int) -> str:
         return f"{said}, and with 2 as well; take a smaller model.name, or a device with more memory"
     most = -(-pairs // fitting)
     return (
-        f"{said}; {most} fit: set optim.accumulate = {fitting} (the same loss, in parts), or optim.batch_size = {most}"
+        f"{said}; {most} fit: set optim.accumulate = {fitting} (the same loss, in parts), or start anew with "
+        f"optim.batch_size = {most}"
     )
