@@ -10,6 +10,7 @@ a known length on resume. A disk that is full or fails is one line (`writing`).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -41,6 +42,7 @@ class RunDir:
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
+        self.lock_file = self.path / ".lock"
 
     def check_free(self) -> None:
         """Raises InputError where a run lies there already."""
@@ -54,6 +56,23 @@ class RunDir:
             self.path.mkdir(parents=True, exist_ok=True)
         about = {"made_with": machine(), **to_dict(config)}
         write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside it, no other process trains into this run. Raises InputError where one does already. The lock goes
+        with the process, however it ends, and is not inherited; where the file system has none, nothing is watched."""
+        with writing(self.lock_file):
+            file = self.lock_file.open("a")
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                raise InputError(
+                    f"{self.path}: another process trains this run; wait until it has ended, or end it, then --resume"
+                ) from None
+            except OSError:
+                pass
+            yield
 
     def config(self) -> RunConfig:
         """The resolved config. Raises InputError where there is none or it cannot be read."""

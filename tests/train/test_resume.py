@@ -6,6 +6,8 @@ import hashlib
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +217,21 @@ def test_a_new_run_never_writes_over_one_that_is_there(
     assert tiny.train(copied.path, planted) == 2
     assert "holds a run already; give --resume" in capsys.readouterr().err
     assert differences(before, outcome(copied)) == []
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(copied: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
+    before = outcome(copied)
+    holds = (
+        "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", holds, str(copied.lock_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert tiny.resume(copied.path) == 2
+        other.kill()
+    assert capsys.readouterr().err == (
+        f"safeclip: {copied.path}: another process trains this run; wait until it has ended, or end it, then --resume\n"
+    )
+    assert differences(before, outcome(copied)) == []
+    assert tiny.resume(copied.path) == 0

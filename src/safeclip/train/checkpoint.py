@@ -112,8 +112,9 @@ def load(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The towers in place; returns the other tensors and the values.
 
-    belongs_to: what the values have to say under that name, if they name it: older ones know fewer. empty: tensors whose names begin so are not read; an empty
-    one stands for each. Raises InputError on a torn checkpoint and another run's.
+    belongs_to: what the values have to say under that name, if they name it: older ones know fewer names. empty:
+    tensors whose names begin so are not read; an empty one stands for each. Raises InputError on a torn checkpoint and
+    another run's.
     """
     try:
         values = json.loads((path / "state.json").read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ else can go wrong, and what becomes of the run then: docs/crashes.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -77,19 +78,26 @@ def _train(config: RunConfig, run: RunDir, resume: bool, quiet: bool) -> RunDir:
         if config.manifest is not None:
             copy_file(config.manifest, run.manifest_file)
         run.create(config)  # last: a folder with a config.yaml is a run that can be resumed
+    with run.alone() if first else contextlib.nullcontext():
+        _go_on(trainer)
+    return run
+
+
+def _go_on(trainer: _Trainer) -> None:
+    """From the run's newest checkpoint, or from the start, to its end."""
+    config, run = trainer.config, trainer.run
     newest, damaged = checkpoint.newest_whole(run.checkpoints)
     distributed.agree("other settings or data", json.dumps(to_dict(config)) + trainer.reader.source.fingerprint)
     distributed.agree("another newest checkpoint", newest.name if newest else "none")
     if newest is not None:
         trainer.load(newest)
-    elif first:
+    elif distributed.first():
         trainer.log.begin(0)
         cut_back(run.split_file, 0)
     for line in damaged:
         warn(line)
         trainer.log.add({"event": "note", "epoch": trainer.epoch, "text": line})
     trainer.run_all()
-    return run
 
 
 class _Trainer:
