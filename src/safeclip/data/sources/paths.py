@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from safeclip.data.pairs import NoSuchSplit
+from safeclip.data.sources.ask_again import ask_again
 from safeclip.errors import InputError, reason
 
 SPLITS = ("train", "val", "valid", "validation", "dev", "test")
@@ -29,6 +30,8 @@ SPLITS = ("train", "val", "valid", "validation", "dev", "test")
 KEPT_OPEN = 64
 """Files a process keeps open at a time."""
 _ASKED_AT_ONCE = 16
+_SILENT = 60
+"""Seconds without a byte after which a server counts as gone."""
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 """Names under which drivers tell a file's state, the surest first."""
 
@@ -146,7 +149,7 @@ def open_binary(path: str) -> IO[bytes]:
         with _remote(path, "opened"):
             import fsspec
 
-            return io.BufferedReader(_AtUrl(path, fsspec.open(path, "rb").open()))
+            return io.BufferedReader(_AtUrl(path, fsspec.open(path, "rb", **_options(path)).open()))
     try:
         return open(path, "rb")
     except (OSError, ValueError) as error:
@@ -157,10 +160,8 @@ def stamp(path: str) -> Stamp:
     """Size and version of a file. Raises InputError."""
     if is_url(path):
         with _remote(path, "read"):
-            import fsspec
-
-            files, inside = fsspec.core.url_to_fs(path)
-            about = files.info(inside)
+            files, inside = _driver(path)
+            about = ask_again(lambda: files.info(inside))
             told = next((str(about[key]) for key in _VERSIONS if about.get(key)), "")
             version = int(hashlib.sha256(told.encode()).hexdigest()[:15], 16) if told else 0
             return Stamp(int(about.get("size") or 0), version)
@@ -190,7 +191,7 @@ def copy_url(url: str, place: Path, size: int) -> None:
                 raise ValueError(f"it has more than {size:,} bytes, so it changed while in use")
 
     with _remote(url, "fetched"):
-        files, inside = fsspec.core.url_to_fs(url)
+        files, inside = _driver(url)
         files.get_file(inside, str(place), callback=Bounded())
         if place.stat().st_size != size:
             raise ValueError(f"it has {place.stat().st_size:,} bytes, not {size:,}, so it changed while in use")
@@ -198,14 +199,12 @@ def copy_url(url: str, place: Path, size: int) -> None:
 
 def read_url(url: str, most: int) -> bytes:
     """The whole of a small file. Raises InputError where it cannot be had, or has more than `most` bytes."""
-    import fsspec
-
     size = stamp(url).size
     if size > most:
         raise InputError(f"data {url}: {size:,} bytes are more than {most:,}")
     with _remote(url, "read"):
-        files, inside = fsspec.core.url_to_fs(url)
-        return bytes(files.cat_file(inside)[:most])
+        files, inside = _driver(url)
+        return bytes(ask_again(lambda: files.cat_file(inside))[:most])
 
 
 class Ranges:
@@ -292,14 +291,34 @@ def _expand_url(path: str) -> list[str]:
             found.append(name)
             continue
         with _remote(name, "listed"):
-            import fsspec
-
-            files, inside = fsspec.core.url_to_fs(name)
+            files, inside = _driver(name)
             matches = sorted(files.unstrip_protocol(match) for match in files.glob(inside))
         if not matches:
             raise InputError(f"data {name}: no such file; check the address")
         found += matches
     return found
+
+
+def _driver(url: str) -> tuple[Any, str]:
+    """fsspec's driver for a URL, and the name that the file has there."""
+    import fsspec
+
+    files, inside = fsspec.core.url_to_fs(url, **_options(url))
+    return files, inside
+
+
+def _options(url: str) -> dict[str, Any]:
+    """What its driver has to be told. That of HTTP gives up a file after 5 minutes, however well it comes, which a
+    shard may take; and waits that long for a server that has fallen silent."""
+    if not url.startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+    import fsspec
+
+    asked = {
+        k: v for of in ("http", "https") for k, v in fsspec.config.conf.get(of, {}).get("client_kwargs", {}).items()
+    }
+    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=30, sock_read=_SILENT), **asked}}
 
 
 @contextlib.contextmanager
