@@ -69,6 +69,16 @@ def test_the_next_shard_is_fetched_while_this_one_is_read_and_no_more(start: int
         assert settled(source) == list(range(start, len(PLAN)))
 
 
+@pytest.mark.parametrize("world", [2, 5])
+def test_of_many_ranks_none_fetches_further_ahead_than_one_process(world: int) -> None:
+    """Each has a slice of every batch; what is fetched too far ahead makes room for itself, and is gone when needed."""
+    source, mine = Far(), [Batch(np.array_split(batch.uids, world)[0], batch.objective) for batch in PLAN]
+    with Ahead(source, mine, 0) as ahead:
+        assert settled(source) == list(range(AHEAD + 1))
+        ahead.at(len(PLAN) - 1)
+        assert settled(source) == list(range(len(PLAN)))
+
+
 def test_what_cannot_be_fetched_is_left_to_the_reader_and_the_thread_ends() -> None:
     source, before = Far(gone=2 * BATCH), threading.active_count()
     with Ahead(source, PLAN, 0) as ahead:

@@ -1,8 +1,10 @@
 """Shards at a URL fetched ahead of the batches that need them, so that reading waits for the network once, not at each
 shard.
 
-    batch i is read  ->  the shards of the batches up to i + ahead are fetched,  ahead = batches that a shard fills + 1
+    batch i is read  ->  the shards of the batches up to i + ahead are fetched,  ahead = batches of a shard + 1
 
+An epoch has so many batches for so many shards, on however many ranks: each reads its slice of every batch, and a shard
+is used up by all of them together.
 What must stay true: the batches are the same without it; an error in here is left to the reader of the batch, who meets
 it too and says so.
 """
@@ -10,8 +12,6 @@ it too and says so.
 from __future__ import annotations
 
 import threading
-
-import numpy as np
 
 from safeclip.data.pairs import Shards, Source
 from safeclip.data.plan import Batch
@@ -26,8 +26,7 @@ class Ahead:
         self._moved = threading.Condition()
         self._thread = None
         if isinstance(source, Shards) and source.remote and start < len(plan):
-            a_shard, a_batch = len(source) / len(source.ends_S), np.mean([len(batch.uids) for batch in plan])
-            self._ahead = int(np.ceil(a_shard / a_batch)) + 1
+            self._ahead = -(-len(plan) // len(source.ends_S)) + 1
             self._thread = threading.Thread(target=self._run, args=(source, start), daemon=True)
 
     def at(self, index: int) -> None:
