@@ -12,7 +12,7 @@ import pytest
 
 from safeclip.errors import Halted
 from safeclip.run import RunDir
-from safeclip.train import loop, scoring
+from safeclip.train import distributed, loop, scoring
 from safeclip.train.step import Stepper
 from safeclip.train.stop import Stop
 from tests import tiny
@@ -89,3 +89,19 @@ def test_outside_the_main_thread_training_hears_nothing() -> None:
     thread.start()
     thread.join()
     assert heard == [False]
+
+
+def test_a_signal_that_comes_while_ranks_agree_is_kept_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others did not hear of it: this rank must not end alone, and must not forget."""
+
+    def meanwhile(flag: bool) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return flag
+
+    with Stop() as stop:
+        monkeypatch.setattr(distributed, "anywhere", meanwhile)
+        stop.agree("here")
+        assert not stop.agreed
+        with pytest.raises(Halted, match=r"told to end \(SIGTERM\) there"):
+            stop.agree("there")
+        assert stop.agreed

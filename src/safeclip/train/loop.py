@@ -158,19 +158,17 @@ class _Trainer:
             if self.epoch == 1 and self.next_batch == 0:
                 self.log.add({"event": "start", "method": config.method, "pairs": pairs, "epochs": config.epochs})
             while self.epoch <= config.epochs:
-                self.stop.asked = distributed.anywhere(self.stop.asked)
-                self.stop.check(f"before epoch {self.epoch}")
+                self.stop.agree(f"before epoch {self.epoch}")
                 self._run_epoch(bar)
             self.log.add({"event": "end", "seconds": self.seconds})
             self.log.close()
             bar.at(1.0, "done")
-        self.stop.asked = distributed.anywhere(self.stop.asked)
-        self.stop.check("after the last epoch")
+        self.stop.agree("after the last epoch")
 
     def _kept(self) -> str:
         """Save what the checkpoints lack; says where the run goes on. A rank that halts alone saves nothing."""
         newest = checkpoint.latest(self.run.checkpoints)
-        if distributed.world() == 1 or self.stop.asked:
+        if distributed.world() == 1 or self.stop.agreed:
             if distributed.of_first(self.next_batch > 0 and (newest is None or newest.name != self._inside())):
                 self.save(self._inside())
             newest = checkpoint.latest(self.run.checkpoints)
@@ -207,9 +205,8 @@ class _Trainer:
             bar.at(self._done(epoch), f"epoch {self.epoch}/{self.config.epochs} {pace}")
             due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
             if self.next_batch < len(epoch.batches) and distributed.anywhere(due or self.stop.asked):
-                self.stop.asked = distributed.anywhere(self.stop.asked)
                 self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
-                self.stop.check(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
+                self.stop.agree(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
         self.losses.settle()
         self.seconds += time.monotonic() - started
