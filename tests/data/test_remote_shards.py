@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
+import multiprocessing
 import os
 import pickle
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -260,6 +263,17 @@ def test_a_half_sent_shard_is_never_taken_for_a_whole_one(http: Server, cache: P
     assert not list(cache.glob("*.part"))
     http.cut.clear()
     assert open_source(f"wds:{http.url}/{{000..001}}.tar").captions(25) == ("caption 25",)
+
+
+def test_workers_forked_while_a_shard_is_fetched_do_not_keep_its_lock(cache: Path) -> None:
+    copies, place = spool.Spool(cache, {}, MIB), cache / "x.copy"
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    with copies._alone(place):
+        worker.start()
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    worker.kill()
+    worker.join()
 
 
 def test_a_cache_that_cannot_be_written_is_one_line_that_names_it(

@@ -115,4 +115,7 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True)
         with place.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # closing it would not do: data workers that were forked meanwhile have it open too
+                fcntl.flock(lock, fcntl.LOCK_UN)
