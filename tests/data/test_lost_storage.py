@@ -16,7 +16,7 @@ from safeclip.data import read
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_source, row_groups
-from safeclip.data.sources.paths import Ranges
+from safeclip.data.sources.ranges import Ranges
 from safeclip.errors import Halted
 from safeclip.run import RunDir
 from safeclip.train.loop import train

@@ -17,7 +17,8 @@ import numpy as np
 from safeclip.data.pairs import BadPair, Unreadable
 from safeclip.data.sources.columns import twice
 from safeclip.data.sources.labelled import UNREADABLE, Codes
-from safeclip.data.sources.paths import Ranges, open_binary
+from safeclip.data.sources.paths import open_binary
+from safeclip.data.sources.ranges import Ranges
 from safeclip.errors import InputError, reason
 
 MAX_ROW = 64 * 2**20

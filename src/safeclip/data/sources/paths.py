@@ -13,9 +13,7 @@ import io
 import itertools
 import os
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +25,6 @@ from safeclip.errors import InputError, reason
 
 SPLITS = ("train", "val", "valid", "validation", "dev", "test")
 """Names of folders that part a set."""
-KEPT_OPEN = 64
-"""Files a process keeps open at a time."""
 _ASKED_AT_ONCE = 16
 _SILENT = 60
 """Seconds without a byte after which a server counts as gone."""
@@ -205,50 +201,6 @@ def read_url(url: str, most: int) -> bytes:
     with _remote(url, "read"):
         files, inside = _driver(url)
         return bytes(ask_again(lambda: files.cat_file(inside))[:most])
-
-
-class Ranges:
-    """Bytes at an offset of many files; keeps the last few open, and none across a fork or a pickle."""
-
-    def __init__(self, opener: Callable[[str], IO[bytes]] = open_binary, kept_open: int | None = None) -> None:
-        self._opener, self._kept_open = opener, kept_open
-        self._reset()
-
-    def read(self, path: str, offset: int, size: int) -> bytes:
-        """`size` bytes, fewer where the file ends before. Raises OSError, and InputError where it cannot be opened or
-        its driver fails."""
-        if self._pid != os.getpid():
-            self._reset()
-        with self._lock:
-            handle = self._open.pop(path, None)
-            if handle is None:
-                handle = self._opener(path)
-            self._open[path] = handle
-            if len(self._open) > (self._kept_open or KEPT_OPEN):
-                self._open.popitem(last=False)[1].close()
-            try:
-                handle.seek(offset)
-                parts = []
-                while size > 0 and (part := handle.read(size)):
-                    parts.append(part)
-                    size -= len(part)
-                return b"".join(parts)
-            except (OSError, InputError):  # a lost mount's handles stay lost when it is back
-                with contextlib.suppress(OSError, InputError):
-                    self._open.pop(path).close()
-                raise
-
-    def _reset(self) -> None:
-        self._open: OrderedDict[str, IO[bytes]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_opener": self._opener, "_kept_open": self._kept_open}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
 
 
 class _AtUrl(io.RawIOBase):

@@ -24,7 +24,8 @@ from safeclip.data.sources.clip_benchmark import beside, check_count, named
 from safeclip.data.sources.folder import TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
-from safeclip.data.sources.paths import Ranges, Stamp, expand, is_url, part_of, stamps
+from safeclip.data.sources.paths import Stamp, expand, is_url, part_of, stamps
+from safeclip.data.sources.ranges import Ranges
 from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
 from safeclip.data.sources.tar_index import IMAGE, JSON, NONE, ODD, TEXT, TWICE, TarIndex, cache_folder, tar_index
