@@ -58,9 +58,13 @@ class RunDir:
         write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, writes: bool) -> Iterator[None]:
         """Inside it, no other process trains into this run. Raises InputError where one does already. The lock goes
-        with the process, however it ends, and is not inherited; where the file system has none, nothing is watched."""
+        with the process, however it ends, and is not inherited; where the file system has none, nothing is watched.
+        writes: of ranks that train together, the one that does; the others need no lock."""
+        if not writes:
+            yield
+            return
         with writing(self.lock_file):
             file = self.lock_file.open("a")
         with file:

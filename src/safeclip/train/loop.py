@@ -7,7 +7,6 @@ else can go wrong, and what becomes of the run then: docs/crashes.md.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -38,6 +37,7 @@ from safeclip.model.threads import set_threads
 from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
 from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
+from safeclip.train.identity import identity
 from safeclip.train.log import Log, NoLog
 from safeclip.train.losses import Losses, Step
 from safeclip.train.prefetch import prefetched
@@ -78,16 +78,16 @@ def _train(config: RunConfig, run: RunDir, resume: bool, quiet: bool) -> RunDir:
         if config.manifest is not None:
             copy_file(config.manifest, run.manifest_file)
         run.create(config)  # last: a folder with a config.yaml is a run that can be resumed
-    with run.alone() if first else contextlib.nullcontext():
+    with run.alone(first):
         _go_on(trainer)
     return run
 
 
 def _go_on(trainer: _Trainer) -> None:
     """From the run's newest checkpoint, or from the start, to its end."""
-    config, run = trainer.config, trainer.run
+    run, settings = trainer.run, json.dumps(to_dict(trainer.config))
     newest, damaged = checkpoint.newest_whole(run.checkpoints)
-    distributed.agree("other settings or data", json.dumps(to_dict(config)) + trainer.reader.source.fingerprint)
+    distributed.agree("other settings or data", settings + trainer.reader.source.fingerprint)
     distributed.agree("another newest checkpoint", newest.name if newest else "none")
     if newest is not None:
         trainer.load(newest)
@@ -136,6 +136,7 @@ class _Trainer:
         cut = None if config.model.shard else cut_for(self.clip.net)  # FSDP2 gathers the weights of encode_text alone
         self.loader = Loader(self.reader, config.views, size, words, recipes, config.seed, cut)
         self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
+        self.belongs_to = identity(config, source.fingerprint)
         self.epoch, self.next_batch = 1, 0
         self.steps: Counter[str] = Counter()
         self.losses = Losses(config.optim, self.log.add, warn)
@@ -321,14 +322,14 @@ class _Trainer:
             "bad": self.bad.state_dict(),
             "log_length": self.log.length(),
             "split_length": length_of(self.run.split_file),
-            "belongs_to": self._identity(),
+            "belongs_to": self.belongs_to,
         }
         checkpoint.save(self.run.checkpoints, name, weights, tensors, values, self.config.keep_checkpoints)
 
     def load(self, path: Path) -> None:
         """Go on where the checkpoint stands. Raises InputError where it belongs to another run."""
         unread = () if distributed.first() else tuple(f"method.{name}" for name in self.method.of_first)
-        tensors, values = checkpoint.load(path, self.clip.net, self._identity(), unread)
+        tensors, values = checkpoint.load(path, self.clip.net, self.belongs_to, unread)
         checkpoint.unpack_optimizer(self.stepper.optimizer, tensors)
         own = {key.removeprefix("method."): value for key, value in tensors.items() if key.startswith("method.")}
         try:
@@ -347,12 +348,3 @@ class _Trainer:
         self.log.begin(values["log_length"])
         if distributed.first():
             cut_back(self.run.split_file, values["split_length"])
-
-    def _identity(self) -> dict[str, str]:
-        """What a checkpoint has to share with the run that goes on from it. Of another batch size, or as many epochs as
-        were not reckoned with, its place in the plan and its counted steps would mean something else."""
-        config = self.config
-        data = f"{config.data.spec} (fingerprint {self.reader.source.fingerprint})"
-        counted = {"optim.batch_size": str(config.optim.batch_size), "epochs": str(config.epochs)}
-        own = {"method": config.method, "model.name": config.model.name, "seed": str(config.seed), "data": data}
-        return own | counted
