@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
-import multiprocessing
 import os
 import pickle
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +26,7 @@ from safeclip.data.loader import CLEAN, Loader
 from safeclip.data.pairs import Shards
 from safeclip.data.plan import plan
 from safeclip.data.read import Reader
-from safeclip.data.sources import ask_again, open_pairs, open_source, paths, spool, tar_index
+from safeclip.data.sources import ask_again, open_pairs, open_source, spool, tar_index
 from safeclip.errors import InputError, RunError
 
 from .made import img2dataset_shard, jpeg
@@ -42,8 +39,8 @@ MIB = 2**20
 class Server(ThreadingHTTPServer):
     """Serves a folder without ranges, as many do; counts what is asked for, and does as it is told.
 
-    broken: path -> how many more times it answers 500. busy: to how many requests more it answers 503. cut: paths of
-    which only half is sent. ranges: whether a part of a file is sent where a part is asked for.
+    broken: path -> how many more times it answers 500. cut: paths of which only half is sent. ranges: whether a part
+    of a file is sent where a part is asked for.
     """
 
     daemon_threads = True
@@ -51,7 +48,6 @@ class Server(ThreadingHTTPServer):
     def __init__(self, folder: Path):
         self.asked: Counter[str] = Counter()
         self.broken: dict[str, int] = {}
-        self.busy = 0
         self.cut: set[str] = set()
         self.ranges = False
         super().__init__(("127.0.0.1", 0), partial(_Answer, directory=str(folder)))
@@ -61,19 +57,7 @@ class Server(ThreadingHTTPServer):
 class _Answer(SimpleHTTPRequestHandler):
     server: Server
 
-    def do_HEAD(self) -> None:
-        if not self._refused():
-            super().do_HEAD()
-
-    def _refused(self) -> bool:
-        self.server.busy -= 1
-        if self.server.busy >= 0:
-            self.send_error(503)
-        return self.server.busy >= 0
-
     def do_GET(self) -> None:
-        if self._refused():
-            return
         self.server.asked[self.path] += 1
         if self.server.broken.get(self.path, 0) > 0:
             self.server.broken[self.path] -= 1
@@ -208,40 +192,6 @@ def test_a_server_that_fails_for_a_while_costs_nothing_but_time(http: Server) ->
     assert http.asked["/000.tar"] == 3
 
 
-@pytest.mark.parametrize("requests", [1, 2, 3, 6])
-def test_a_server_that_is_busy_while_the_set_is_opened_costs_nothing_but_time(http: Server, requests: int) -> None:
-    http.busy = requests
-    assert open_source(f"wds:{http.url}/000.tar").captions(3) == ("caption 3",)
-
-
-def test_a_server_that_stays_busy_is_one_line_and_what_is_not_there_is_said_at_once(http: Server, monkeypatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(ask_again.time, "sleep", waits.append)
-    with pytest.raises(InputError, match=r"^data http.*/nope\.tar: cannot be read"):
-        open_source(f"wds:{http.url}/nope.tar")
-    assert waits == []
-    http.busy = 1000
-    with pytest.raises(InputError, match=r"^data http.*/000\.tar: cannot be read"):
-        open_source(f"wds:{http.url}/000.tar")
-    assert waits == [0.01, 0.02, 0.04]
-
-
-def test_a_shard_may_take_as_long_as_it_takes_but_not_fall_silent(http: Server) -> None:
-    files, _ = paths._driver(f"{http.url}/000.tar")
-    files.info(f"{http.url}/000.tar")
-    assert files._session.timeout.total is None
-    assert files._session.timeout.sock_read == 60
-
-
-def test_what_the_user_tells_fsspec_of_a_server_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("aiohttp")
-    monkeypatch.setitem(fsspec.config.conf, "https", {"client_kwargs": {"headers": {"Authorization": "given"}}})
-    told = paths._options("https://example.org/000.tar")["client_kwargs"]
-    assert told["headers"] == {"Authorization": "given"}
-    assert told["timeout"].total is None
-    assert paths._options("s3://bucket/000.tar") == {}
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_server_that_stays_away_ends_the_run_in_one_line_and_makes_no_bad_pairs(
     http: Server, cache: Path, workers: int
@@ -263,17 +213,6 @@ def test_a_half_sent_shard_is_never_taken_for_a_whole_one(http: Server, cache: P
     assert not list(cache.glob("*.part"))
     http.cut.clear()
     assert open_source(f"wds:{http.url}/{{000..001}}.tar").captions(25) == ("caption 25",)
-
-
-def test_workers_forked_while_a_shard_is_fetched_do_not_keep_its_lock(cache: Path) -> None:
-    copies, place = spool.Spool(cache, {}, MIB), cache / "x.copy"
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
-    with copies._alone(place):
-        worker.start()
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    worker.kill()
-    worker.join()
 
 
 def test_a_cache_that_cannot_be_written_is_one_line_that_names_it(

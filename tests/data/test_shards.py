@@ -8,10 +8,8 @@ import multiprocessing
 import os
 import pickle
 import tarfile
-import threading
 import tracemalloc
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +18,6 @@ import pytest
 
 from safeclip.data.pairs import BadPair, Source
 from safeclip.data.sources import open_source, tar_index
-from safeclip.data.sources.ranges import Ranges
 from safeclip.errors import InputError
 
 from .made import img2dataset_shard, jpeg, write, write_tar
@@ -308,32 +305,6 @@ def test_no_tar_no_pairs_and_no_captions_are_input_errors(tmp_path):
         open_source(f"{tmp_path}/mute.tar")
     with pytest.raises(InputError, match="no such file"):
         open_source(f"wds:{tmp_path}/{{000..002}}.tar")
-
-
-def test_threads_read_side_by_side_and_on_while_another_file_is_opened(tmp_path, monkeypatch):
-    """Each of four reads waits until all four have begun, and all of them go on while one more file is opened."""
-    (tmp_path / "open").write_bytes(bytes(range(40)))
-    (tmp_path / "slow").write_bytes(b"slow")
-    begun, over, read = threading.Barrier(4, timeout=30), threading.Event(), os.pread
-
-    def together(file: int, size: int, offset: int) -> bytes:
-        if size == 10:
-            begun.wait()
-        return read(file, min(size, 7), offset)  # a short read is no end
-
-    def opens(path: str):
-        if path.endswith("slow"):
-            assert over.wait(30)
-        return open(path, "rb")
-
-    ranges = Ranges(opens)
-    monkeypatch.setattr(os, "pread", together)
-    with ThreadPoolExecutor(5) as threads:
-        slow = threads.submit(ranges.read, str(tmp_path / "slow"), 0, 4)
-        parts = list(threads.map(lambda at: ranges.read(str(tmp_path / "open"), at, 10), range(0, 40, 10)))
-        over.set()
-        assert slow.result() == b"slow"
-    assert b"".join(parts) == bytes(range(40))
 
 
 def test_a_forked_worker_leaves_the_parents_file_where_it_was(tmp_path):
