@@ -9,6 +9,8 @@ embedding stands in for its own neighbour: the official code starts from random 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +38,8 @@ class Pool:
             raise ValueError(f"Pool: size = {size}, dim = {dim}; give size 0 or more and dim 1 or more")
         self.size, self.dim = size, dim
         self.ring = torch.zeros(size, dim)
+        self.spread: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] = lambda look_up, rows_BD: look_up(rows_BD)
+        """Who looks rows up: where ranks have the same rows and the same ring, each its share of them."""
         self._position, self._filled = 0, False
         self._entered: Later | None = None  # how many rows the last `enqueue` put in
 
@@ -67,11 +71,14 @@ class Pool:
         self._check(z_BD)
         if not self.filled:
             return z_BD.detach()
-        queries_BD = z_BD.detach().float()
+        return self.ring[self.spread(self._slots, z_BD.detach().float())]
+
+    def _slots(self, queries_BD: Tensor) -> Tensor:
+        """The slot nearest to each row, int64 (B,)."""
         rows = max(1, _BLOCK // self.size)
         with torch.autocast(self.ring.device.type, enabled=False):
-            found = [(part @ self.ring.T).argmax(1) for part in torch.split(queries_BD, rows)]
-        return self.ring[torch.cat(found)] if found else queries_BD
+            found = [(part_BD @ self.ring.T).argmax(1) for part_BD in torch.split(queries_BD, rows) if len(part_BD)]
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.long, device=queries_BD.device)
 
     @torch.no_grad()
     def enqueue(self, z_BD: Tensor) -> None:

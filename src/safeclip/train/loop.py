@@ -124,7 +124,7 @@ class _Trainer:
         self.reader.check()
         self.method = build_method(config, len(source), self.clip.dim, decides=distributed.first())
         for part in self.method.pools.values():
-            part.to(device)
+            part.to(device).spread = distributed.by_shares
         resolved = config.model.precision
         assert resolved != "auto"
         if config.model.grad_checkpointing:

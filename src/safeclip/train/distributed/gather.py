@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,14 @@ def gather_rows(mine: Tensor, counts: list[int]) -> Tensor:
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def by_shares(work: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`work` of rows (B, ...) that every rank has, each done by one rank: as it comes of all of them. A collective."""
+    if world() == 1:
+        return work(rows)
+    edges = [r * len(rows) // world() for r in range(world() + 1)]
+    return gather_rows(work(rows[edges[rank()] : edges[rank() + 1]]), [b - a for a, b in pairwise(edges)])
 
 
 def rows_to_first(mine: np.ndarray, counts: list[int]) -> Iterator[tuple[int, np.ndarray]]:
