@@ -112,8 +112,8 @@ def test_pictures_without_detail_do_not_fall_into_one_group() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 9999), count=st.integers(0, 60), most=st.integers(0, 12))
-def test_groups_equal_the_components_found_by_comparing_all(seed: int, count: int, most: int) -> None:
+@given(seed=st.integers(0, 9999), count=st.integers(0, 60), most=st.integers(0, 12), many=st.booleans())
+def test_groups_equal_the_components_found_by_comparing_all(seed: int, count: int, most: int, many: bool) -> None:
     rng = np.random.default_rng(seed)
     seeds = rng.integers(1, 2**63, 8, dtype=np.uint64)
     hashes = seeds[rng.integers(0, 8, count)]
@@ -126,7 +126,16 @@ def test_groups_equal_the_components_found_by_comparing_all(seed: int, count: in
         label = min(near, default=i)
         expected = [label if other in near else other for other in expected] + [label]
     names = {label: number for number, label in enumerate(dict.fromkeys(expected))}
-    assert copy_groups(hashes, max_distance=most).tolist() == [names[label] for label in expected]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safeclip.signals.copies._MANY", 0 if many else 2**24)
+        assert copy_groups(hashes, max_distance=most).tolist() == [names[label] for label in expected]
+
+
+@pytest.mark.parametrize("most", [61, 62])
+def test_of_far_more_bits_than_are_left_to_agree_all_are_compared(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeclip.signals.copies._MANY", 0)
+    hashes = np.array([1, 2**62 - 1, 2**63 + 2**62], np.uint64)
+    assert copy_groups(hashes, max_distance=most).tolist() == [0, 0, 0], "61 bits apart, and 3"
 
 
 def test_no_picture_is_a_copy_of_nothing() -> None:
