@@ -86,6 +86,23 @@ def test_a_resumed_run_is_paced_from_where_it_goes_on(copied: RunDir, monkeypatc
     assert begun[0] == 4 / copied.config().epochs
 
 
+def test_an_epoch_that_was_begun_does_not_go_on_with_other_batches(tmp_path: Path, capsys) -> None:
+    assert tiny.train(tmp_path / "run", changes={"checkpoint_minutes": 1e-6, "keep_checkpoints": 99, "epochs": 4}) == 0
+    run = RunDir(tmp_path / "run")
+    inside, whole = "epoch-004-batch-000003", outcome(run)
+    point_to(run, inside)
+    for later in (path for path in run.checkpoints.iterdir() if path.is_dir() and path.name > inside):
+        shutil.rmtree(later)
+    shutil.rmtree(run.checkpoints / "epoch-004", ignore_errors=True)
+    config = run.config_file.read_text()
+    run.config_file.write_text(config.replace("order: mixed", "order: sequential"))
+    assert tiny.resume(run.path) == 2
+    assert "epoch 4: its batches are no longer those that the checkpoint counted" in capsys.readouterr().err
+    run.config_file.write_text(config)
+    assert tiny.resume(run.path) == 0
+    assert differences(steps_aside(whole), steps_aside(outcome(run))) == []
+
+
 def test_a_checkpoint_half_written_is_not_seen_and_is_swept_away(tiny_run: RunDir, copied: RunDir) -> None:
     point_to(copied, "epoch-004")
     shutil.rmtree(copied.checkpoints / "epoch-005")

@@ -1,4 +1,4 @@
-"""What a checkpoint has to share with the run that goes on from it.
+"""What a checkpoint has to share with the run that goes on from it, and ranks with each other.
 
 Of another batch size, or as many epochs as were not reckoned with, its place in the plan and the steps that it counted
 would mean something else: pairs would be read twice or never, and a schedule end half-way.
@@ -7,6 +7,8 @@ would mean something else: pairs would be read twice or never, and a schedule en
 from __future__ import annotations
 
 from safeclip.config import RunConfig
+from safeclip.errors import InputError
+from safeclip.train import distributed
 
 
 def identity(config: RunConfig, fingerprint: str) -> dict[str, str]:
@@ -19,3 +21,15 @@ def identity(config: RunConfig, fingerprint: str) -> dict[str, str]:
         "optim.batch_size": str(config.optim.batch_size),
         "epochs": str(config.epochs),
     }
+
+
+def agreed(plan: str, begun: str, where: str) -> str:
+    """The plan of an epoch that all ranks have. Both are digests; begun: of the one that a checkpoint from inside the
+    epoch counted, "" where there is none. Raises RunError where ranks differ, InputError where it is another."""
+    distributed.agree("another plan", plan)
+    if begun not in (plan, ""):
+        raise InputError(
+            f"{where}: its batches are no longer those that the checkpoint counted, as where data.shard_window was "
+            "changed; set it back to what it was"
+        )
+    return plan

@@ -37,7 +37,7 @@ from safeclip.model.threads import set_threads
 from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
 from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
-from safeclip.train.identity import identity
+from safeclip.train.identity import agreed, identity
 from safeclip.train.log import Log, NoLog
 from safeclip.train.losses import Losses, Step
 from safeclip.train.prefetch import prefetched
@@ -137,7 +137,7 @@ class _Trainer:
         self.loader = Loader(self.reader, config.views, size, words, recipes, config.seed, cut)
         self.bad = BadPairs(run.bad_pairs_file, len(source), data.max_bad_share, writes=distributed.first())
         self.belongs_to = identity(config, source.fingerprint)
-        self.epoch, self.next_batch = 1, 0
+        self.epoch, self.next_batch, self.plan = 1, 0, ""
         self.steps: Counter[str] = Counter()
         self.losses = Losses(config.optim, self.log.add, warn)
         self.seconds = 0.0
@@ -187,7 +187,8 @@ class _Trainer:
             self.method.begin_epoch(self.epoch, self._tools(bar))
         epoch = self.method.plan(self.epoch, self.bad.usable)
         epoch = replace(epoch, batches=self.loader.ordered(self.epoch, epoch.batches))  # before ranks take their slices
-        distributed.agree("another plan", digest(epoch.batches))
+        begun = self.plan if self.next_batch else ""
+        self.plan = agreed(digest(epoch.batches), begun, f"{self.run.config_file}, epoch {self.epoch}")
         pairs = sum(len(batch.uids) for batch in epoch.batches)
         read = 0
         bar.begin(self._done(epoch))
@@ -245,17 +246,14 @@ class _Trainer:
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
-        optim = self.config.optim  # trials below spoil the towers, which are not saved any more
+        where, optim = f"epoch {self.epoch}, batch {index}", self.config.optim
         if distributed.world() > 1:  # the others take part in no trial
             mend = f"set optim.accumulate = {2 * optim.accumulate} or more, or give it more ranks"
-            raise RunError(f"epoch {self.epoch}, batch {index}: out of memory on rank {distributed.rank()}; {mend}")
-        fitting = memory.parts_that_fit(
-            lambda n: self.stepper(inputs, 0.0, accumulate=n), optim.accumulate, len(inputs.uids)
-        )
-        raise RunError(
-            f"epoch {self.epoch}, batch {index}: {memory.advice(optim.accumulate, fitting, len(inputs.uids))}; "
-            f"`--resume` goes on with what {self.run.config_file} says"
-        )
+            raise RunError(f"{where}: out of memory on rank {distributed.rank()}; {mend}")
+        # trials spoil the towers, which are not saved any more
+        try_step = lambda parts: self.stepper(inputs, 0.0, accumulate=parts)  # noqa: E731
+        told = memory.what_fits(try_step, optim.accumulate, len(inputs.uids))
+        raise RunError(f"{where}: {told}; `--resume` goes on with what {self.run.config_file} says")
 
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
@@ -315,6 +313,7 @@ class _Trainer:
         values = {
             "epoch": self.epoch,
             "next_batch": self.next_batch,
+            "plan": self.plan,
             "steps": dict(self.steps),
             **self.losses.state_dict(),
             "seconds": self.seconds,
@@ -342,6 +341,7 @@ class _Trainer:
         if "rng.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["rng.cuda"])
         self.epoch, self.next_batch, self.seconds = values["epoch"], values["next_batch"], values["seconds"]
+        self.plan = values.get("plan", "")
         self.steps = Counter(values["steps"])
         self.losses.load_state_dict(values)
         self.bad.load_state_dict(values["bad"])

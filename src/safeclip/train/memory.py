@@ -31,6 +31,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def what_fits(try_step: Callable[[int], object], parts: int, pairs: int) -> str:
+    """One line on a batch of `pairs` that did not fit in `parts`. try_step: see `parts_that_fit`."""
+    return advice(parts, parts_that_fit(try_step, parts, pairs), pairs)
+
+
 def parts_that_fit(try_step: Callable[[int], object], parts: int, pairs: int) -> int | None:
     """The fewest parts, doubling from `parts`, in which a batch of `pairs` fits; None where not even pairs of two do.
 
