@@ -60,6 +60,7 @@ class Data:
             restart=self._restart,
             record_split=self._record,
             note=self.notes.append,
+            save=self._save,
         )
 
     def _embed(self, vectors: bool) -> Embeddings:
@@ -69,6 +70,9 @@ class Data:
     def _glance(self, uids: np.ndarray) -> Glance:
         self.glances += 1
         return Glance(self.hashes[uids], self.thumbnails[uids], textures(self.thumbnails[uids]), self.words[uids])
+
+    def _save(self) -> None:
+        """None is due."""
 
     def _restart(self) -> None:
         self.restarts += 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeclip.errors import InputError
+from safeclip.methods.base import State
 from safeclip.methods.verdicts import SCORED, judge
 from safeclip.methods.vetoes import Vetoes, dealt
 from safeclip.signals.glance import Glance
@@ -30,6 +31,21 @@ class Watched(Data):
         glance = super()._glance(uids)
         self.usable[np.intersect1d(self.torn, uids)] = False
         return glance
+
+
+class Ended(Exception):
+    pass
+
+
+class Ending(Watched):
+    """The same data, whose run ends once so many parts of it were looked at."""
+
+    def __init__(self, data: Watched, parts: int):
+        self.__dict__, self.parts = data.__dict__ | {}, parts
+
+    def _save(self) -> None:
+        if len(self.together) == self.parts:
+            raise Ended
 
 
 @given(count=st.integers(0, 5000), most=st.integers(1, 2000))
@@ -76,6 +92,32 @@ def test_the_verdicts_are_those_of_each_part_by_itself(with_copies: bool) -> Non
     assert not any(score_N[unread].any() for score_N in found.scores.values())
     copied = found.against(np.arange(PAIRS)).get("copies", np.zeros(PAIRS, bool))
     assert copied[291:299].all() == with_copies, "copies are counted over all parts"
+
+
+def test_a_look_that_ended_between_two_parts_goes_on_with_the_next() -> None:
+    own = config(**{"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
+    whole, whole_data = Vetoes(own, PAIRS, with_groups=False, decides=True), Watched(PAIRS, torn=(5, 299), copied=9)
+    whole.look(whole_data.tools(), torch.device("cpu"))
+    data, states = Watched(PAIRS, torn=(5, 299), copied=9), []
+    begun = Vetoes(own, PAIRS, with_groups=False, decides=True)
+    for parts in (1, 2, 3):
+        with pytest.raises(Ended):
+            begun.look(Ending(data, parts).tools(), torch.device("cpu"))
+        states.append(begun.state())
+        begun = Vetoes(own, PAIRS, with_groups=False, decides=True)
+        begun.load_state(states[-1])
+        assert begun.under_way is not None
+        assert begun.under_way.done == parts
+    begun.look(data.tools(), torch.device("cpu"))
+    assert data.together == whole_data.together, "no part was looked at twice"
+    assert begun.under_way is None
+    found, wanted = begun.state().tensors, whole.state().tensors
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    blind = Vetoes(own, PAIRS, with_groups=False, decides=False)  # a rank that reads no scores from a checkpoint
+    blind.load_state(State({k: torch.empty(0) if k.startswith("veto.") else v for k, v in states[0].tensors.items()}))
+    blind.look((other := Watched(PAIRS)).tools(), torch.device("cpu"))
+    assert other.together == whole_data.together[1:]
 
 
 def test_who_does_not_decide_looks_at_as_many_parts_and_keeps_nothing() -> None:

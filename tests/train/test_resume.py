@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from safeclip.errors import RunError
 from safeclip.run import RunDir
+from safeclip.train import scoring
 from safeclip.train.progress import Bar
 from tests import tiny
 from tests.outcome import differences, outcome
@@ -84,6 +86,29 @@ def test_a_resumed_run_is_paced_from_where_it_goes_on(copied: RunDir, monkeypatc
     shutil.rmtree(copied.checkpoints / "epoch-005")
     assert tiny.resume(copied.path) == 0
     assert begun[0] == 4 / copied.config().epochs
+
+
+def test_a_run_that_dies_in_its_look_at_the_data_goes_on_with_the_part_that_it_was_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"safeclip.veto": ["patterns", "texture"], "safeclip.look_pairs": 100, "epochs": 3} | EVERY_BATCH
+    assert tiny.train(tmp_path / "whole", changes=changes) == 0
+    seen: list[int] = []
+
+    def dying(*given):
+        seen.append(len(given[3]))
+        if len(seen) == 2:
+            raise RunError("died")
+        return glance(*given)
+
+    glance, run = scoring.glance, RunDir(tmp_path / "run")
+    monkeypatch.setattr(scoring, "glance", dying)
+    assert tiny.train(run.path, changes=changes) == 1
+    assert (run.checkpoints / "latest").read_text() == "epoch-002-batch-000000\n"
+    assert tiny.resume(run.path) == 0
+    assert len(seen) == 4, "three parts, of which one was begun twice"
+    assert seen[1] == seen[2]
+    assert differences(steps_aside(outcome(RunDir(tmp_path / "whole"))), steps_aside(outcome(run))) == []
 
 
 def test_an_epoch_that_was_begun_does_not_go_on_with_other_batches(tmp_path: Path, capsys) -> None:

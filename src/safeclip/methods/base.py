@@ -69,7 +69,8 @@ class Tools:
     restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the first
     step; the place in the data and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
-    whatever else the method has. note: a line for the log.
+    whatever else the method has. note: a line for the log. save: writes a checkpoint if one is due; a run that goes on
+    from it begins this epoch anew, with the method's state as it is here.
     """
 
     usable: np.ndarray
@@ -80,6 +81,7 @@ class Tools:
     restart: Callable[[], None]
     record_split: Callable[[dict[str, Any], dict[str, np.ndarray]], None]
     note: Callable[[str], None]
+    save: Callable[[], None]
 
 
 class Method(Protocol):

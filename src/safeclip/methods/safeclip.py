@@ -69,7 +69,8 @@ class SafeClip:
         self.running = RunningScores(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
-        if epoch == self.own.warmup_epochs + 1 and epoch > 1 and not self.pools["image"].filled:
+        first = epoch == self.own.warmup_epochs + 1 and not self.vetoes.under_way
+        if first and epoch > 1 and not self.pools["image"].filled:
             tools.note(
                 "the pool has not been full yet: pairs are their own neighbours until it is (safeclip.pool_size)"
             )

@@ -1,12 +1,13 @@
 """The vetoes of a run: its data is looked at once, in parts that fit into memory, and what came of it is kept
 (`verdicts` says what).
 
-What must stay true: a score is computed once in a run, and a resumed run has the same; of pairs without a score (those
-that cannot be read) nothing is asked.
+What must stay true: a score is computed once in a run, and a resumed run has the same, also one that was killed between
+two parts of a look; of pairs without a score (those that cannot be read) nothing is asked.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from safeclip.methods.base import State, Tools
 from safeclip.methods.verdicts import READING, SCORED, SPARING, Verdict, judge
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
+from safeclip.split import pack, unpack
 
 _BLIND = 0.2
 """Share of pairs in which READING see nothing, above which the log says so."""
@@ -36,6 +38,20 @@ def dealt(uids: np.ndarray, most: int) -> list[np.ndarray]:
     return [uids[of_part == part] for part in range(count)]
 
 
+@dataclass
+class Look:
+    """A look that is under way.
+
+    pairs: bool (N,), those dealt out. done: parts that were judged. hashes: uint64 (N,), 0 for pairs that cannot be
+    read; blind: bool (N,), pairs that READING see nothing in; both empty for ranks that do not decide.
+    """
+
+    pairs: np.ndarray
+    done: int
+    hashes: np.ndarray
+    blind: np.ndarray
+
+
 class Vetoes:
     """own: which of them are asked, and how strict they are. with_groups: find copies even where no veto wants them.
     decides: as for `build_method`; other ranks take their share of the looking and keep nothing."""
@@ -51,11 +67,12 @@ class Vetoes:
         """Bool (N,): pairs that SPARING spare; None before they were asked, and where nobody is."""
         self.suspected: np.ndarray | None = None
         """The same: pairs that `suspects` is against."""
+        self.under_way: Look | None = None
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
         hashes = None
-        if any(name in self.own.veto and name not in self.scores for name in SCORED):
+        if self.under_way or any(name in self.own.veto and name not in self.scores for name in SCORED):
             hashes = self._look_in_parts(tools, device)
         if self.groups is None:
             if self.with_groups and hashes is None:
@@ -65,43 +82,42 @@ class Vetoes:
 
     def _look_in_parts(self, tools: Tools, device: torch.device) -> np.ndarray:
         """Sets the verdicts; returns the hashes, uint64 (N,), 0 for pairs that cannot be read."""
+        look = self.under_way = self.under_way or self._begin(tools.usable)
+        for uids in dealt(np.flatnonzero(look.pairs), self.own.look_pairs)[look.done :]:
+            glance = tools.glance(uids)
+            tools.decide(partial(self._hear, look, glance, uids[tools.usable[uids]], tools.usable[uids], device))
+            del glance  # before the next is made
+            look.done += 1
+            tools.save()
+        self.under_way = None
+        if (share := look.blind.sum() / max(look.pairs.sum(), 1)) > _BLIND:
+            tools.note(
+                f"the captions of {share:.0%} of the usable pairs share no word with any other pair's: "
+                f"{', '.join(self._reading())} see nothing in those (safeclip.veto)"
+            )
+        return look.hashes
+
+    def _begin(self, usable: np.ndarray) -> Look:
         own, kept = self.own, self.pairs if self.decides else 0
-        hashes, blind = np.zeros(kept, np.uint64), np.zeros(kept, bool)
         self.scores = {name: np.zeros(kept, np.float32) for name in SCORED if name in own.veto}
         self.spared = np.zeros(kept, bool) if own.spare and self.decides else None
         self.suspected = np.zeros(kept, bool) if "suspects" in own.veto and self.decides else None
-        reading = [name for name in READING if name in own.veto]
-        usable = np.flatnonzero(tools.usable)
-        for uids in dealt(usable, own.look_pairs):
-            glance = tools.glance(uids)
-            tools.decide(partial(self._hear, glance, uids, tools.usable, device, hashes, blind if reading else None))
-            del glance  # before the next is made
-        if (share := blind.sum() / max(len(usable), 1)) > _BLIND:
-            tools.note(
-                f"the captions of {share:.0%} of the usable pairs share no word with any other pair's: "
-                f"{', '.join(reading)} see nothing in those (safeclip.veto)"
-            )
-        return hashes
+        return Look(usable.copy(), 0, np.zeros(kept, np.uint64), np.zeros(kept, bool))
 
     def _hear(
-        self,
-        glance: Glance,
-        uids: np.ndarray,
-        usable: np.ndarray,
-        device: torch.device,
-        hashes: np.ndarray,
-        blind: np.ndarray | None,
+        self, look: Look, glance: Glance, readable: np.ndarray, was_read: np.ndarray, device: torch.device
     ) -> State:
-        """Judge one part, and fill in its hashes and which of its pairs READING see nothing in. Nobody else learns of
-        it, but all wait until it is done: it takes longer than ranks wait for one another elsewhere."""
+        """Judge one part. Nobody else learns of it, but all wait until it is done: it takes longer than ranks wait for
+        one another elsewhere. readable: uids of its pairs that could be read; was_read: bool, which of all they are."""
         if self.decides:
-            if not (readable := usable[uids]).all():
-                uids, glance = uids[readable], glance.of(readable)
-            hashes[uids] = glance.hashes
-            if blind is not None:
-                blind[uids] = ~glance.captions.any(1).numpy()
-            self._keep(uids, judge(glance, self.own, device))
+            glance = glance if was_read.all() else glance.of(was_read)
+            look.hashes[readable] = glance.hashes
+            look.blind[readable] = ~glance.captions.any(1).numpy() if self._reading() else False
+            self._keep(readable, judge(glance, self.own, device))
         return State()
+
+    def _reading(self) -> list[str]:
+        return [name for name in READING if name in self.own.veto]
 
     def _keep(self, uids: np.ndarray, verdict: Verdict) -> None:
         for name, score_n in verdict.scores.items():
@@ -131,9 +147,16 @@ class Vetoes:
     def state(self) -> State:
         scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
         own = {"groups": self.groups, "spared": self.spared, "suspected": self.suspected}
+        if look := self.under_way:
+            own |= {"look.pairs": pack(look.pairs), "look.done": np.array([look.done]), "veto.blind": look.blind}
+            own |= {"veto.hashes": look.hashes.view(np.int64)}
         return State({name: torch.from_numpy(value) for name, value in own.items() if value is not None} | scores)
 
     def load_state(self, state: State) -> None:
         own = {name: value.numpy() for name, value in state.tensors.items()}
         self.groups, self.spared, self.suspected = (own.get(name) for name in ("groups", "spared", "suspected"))
         self.scores = {name: own[f"veto.{name}"] for name in SCORED if f"veto.{name}" in own}
+        self.under_way = None
+        if "look.pairs" in own:
+            pairs, hashes = unpack(own["look.pairs"], self.pairs), own["veto.hashes"].view(np.uint64)
+            self.under_way = Look(pairs, int(own["look.done"][0]), hashes, own["veto.blind"])

@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ from safeclip.model.build import build, checkpoint_gradients
 from safeclip.model.context import cut_for
 from safeclip.model.embed import Embedder
 from safeclip.model.threads import set_threads
-from safeclip.run import RunDir, append_line, copy_file, cut_back, length_of, write_scores
+from safeclip.run import RunDir, copy_file, cut_back, length_of
 from safeclip.train import checkpoint, distributed, memory, scoring
 from safeclip.train.bad_pairs import BadPairs
 from safeclip.train.identity import agreed, identity
@@ -141,7 +140,7 @@ class _Trainer:
         self.steps: Counter[str] = Counter()
         self.losses = Losses(config.optim, self.log.add, warn)
         self.seconds = 0.0
-        self.saved_at = time.monotonic()
+        self.saved_at = self.counted = time.monotonic()
         self.stop = Stop()
 
     def run_all(self) -> None:
@@ -156,7 +155,7 @@ class _Trainer:
         with Bar(f"{config.method:>8}", quiet=self.quiet or not distributed.first()) as bar:
             if self.epoch <= config.epochs:
                 self.reader.cache_all(lambda done, total: bar.at(0.0, f"reading pictures {done}/{total}"))
-            if self.epoch == 1 and self.next_batch == 0:
+            if self.epoch == 1 and self.next_batch == 0 and not self.log.length():
                 self.log.add({"event": "start", "method": config.method, "pairs": pairs, "epochs": config.epochs})
             while self.epoch <= config.epochs:
                 self.stop.agree(f"before epoch {self.epoch}")
@@ -180,7 +179,7 @@ class _Trainer:
         return f"epoch-{self.epoch:03d}-batch-{self.next_batch:06d}"
 
     def _run_epoch(self, bar: Bar) -> None:
-        began = started = time.monotonic()
+        began = self.counted = time.monotonic()
         if self.next_batch == 0:
             self.losses.begin_epoch()
             self.bad.settle()
@@ -189,8 +188,7 @@ class _Trainer:
         epoch = replace(epoch, batches=self.loader.ordered(self.epoch, epoch.batches))  # before ranks take their slices
         begun = self.plan if self.next_batch else ""
         self.plan = agreed(digest(epoch.batches), begun, f"{self.run.config_file}, epoch {self.epoch}")
-        pairs = sum(len(batch.uids) for batch in epoch.batches)
-        read = 0
+        pairs, read = sum(len(batch.uids) for batch in epoch.batches), 0
         bar.begin(self._done(epoch))
         batches = self.loader.batches(self.epoch, distributed.shares(epoch.batches), self.next_batch)
         for i, inputs in enumerate(prefetched(batches, self.device), self.next_batch):
@@ -205,20 +203,16 @@ class _Trainer:
             spent = time.monotonic() - began
             pace = f"{epoch.phase}  {read / spent:,.0f} pairs/s{self.losses}"
             bar.at(self._done(epoch), f"epoch {self.epoch}/{self.config.epochs} {pace}")
-            due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
-            if self.next_batch < len(epoch.batches) and distributed.anywhere(due or self.stop.asked):
-                self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
+            if self.next_batch < len(epoch.batches) and self._due():
                 self.stop.agree(f"in epoch {self.epoch} after batch {self.next_batch} of {len(epoch.batches)}")
                 self.save(self._inside())
         self.losses.settle()
-        self.seconds += time.monotonic() - started
         spent = time.monotonic() - began
         record = {"event": "epoch", "epoch": self.epoch, "step": sum(self.steps.values()), "phase": epoch.phase}
         record |= {"loss": self.losses.means(), "pairs": pairs, "seconds": spent, "pairs_per_second": read / spent}
         self.log.add(record | memory.used(self.device))
-        name = f"epoch-{self.epoch:03d}"
         self.epoch, self.next_batch = self.epoch + 1, 0
-        self.save(name)
+        self.save(f"epoch-{self.epoch - 1:03d}")
 
     def _done(self, epoch: Epoch) -> float:
         """Share of all epochs, 0..1."""
@@ -273,8 +267,9 @@ class _Trainer:
             glance=lambda uids: scoring.glance(self.reader, self.clip.tokenize.read, self.bad, uids, looked),
             decide=scoring.decide,
             restart=self._restart,
-            record_split=self._record_split,
+            record_split=partial(scoring.record_split, self.run, self.manifest, self.epoch),
             note=self._note,
+            save=self._save_between,
         )
 
     def _note(self, text: str) -> None:
@@ -286,14 +281,19 @@ class _Trainer:
         self.clip.net.load_state_dict(first.net.state_dict())
         self.stepper.optimizer.state.clear()
 
-    def _record_split(self, record: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
-        if not distributed.first():
-            return
-        write_scores(self.run.scores_file(self.epoch), columns)
-        safe_uids = columns["uid"][columns["safe"]]
-        append_line(self.run.split_file, record | scoring.planted_in(self.manifest, safe_uids))
+    def _due(self) -> bool:
+        """Whether it is time for a checkpoint, or to end; all ranks say the same."""
+        minutes = (time.monotonic() - self.saved_at) / 60
+        return distributed.anywhere(self.stop.asked or minutes > self.config.checkpoint_minutes)
+
+    def _save_between(self) -> None:
+        """Between two parts of what comes before an epoch's batches."""
+        if self._due():
+            self.save(self._inside())
+            self.stop.agree(f"before the batches of epoch {self.epoch}")
 
     def save(self, name: str) -> None:
+        self.seconds, self.counted = self.seconds + time.monotonic() - self.counted, time.monotonic()
         self.losses.settle()  # a checkpoint holds no step whose loss nobody has looked at
         weights = distributed.whole(self.clip.net.state_dict())
         moments = distributed.whole(checkpoint.pack_optimizer(self.stepper.optimizer))

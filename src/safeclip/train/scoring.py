@@ -16,6 +16,7 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.data.read import Part, Reader, read_in_parts
 from safeclip.methods.base import Embeddings, State
 from safeclip.model.embed import Embedder
+from safeclip.run import RunDir, append_line, write_scores
 from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.glance import Glance
 from safeclip.signals.texture import TEXTURE, textures
@@ -151,6 +152,15 @@ def decide(ask: Callable[[], State]) -> State:
     found = ask() if distributed.first() else State()
     distributed.await_first()
     return State(distributed.tensors_of_first(found.tensors), distributed.of_first(found.values))
+
+
+def record_split(
+    run: RunDir, manifest: Manifest | None, epoch: int, record: dict[str, Any], columns: dict[str, np.ndarray]
+) -> None:
+    """What a split found, into the run's files; rank 0 writes. columns: of scores/, among them `uid` and `safe`."""
+    if distributed.first():
+        write_scores(run.scores_file(epoch), columns)
+        append_line(run.split_file, record | planted_in(manifest, columns["uid"][columns["safe"]]))
 
 
 def planted_in(manifest: Manifest | None, safe_uids: np.ndarray) -> dict[str, Any]:
