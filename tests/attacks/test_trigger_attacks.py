@@ -71,6 +71,7 @@ def test_label_consistent_keeps_true_captions_of_the_target_class():
 def test_label_consistent_plants_about_half_of_an_embedded_class():
     attack = next(attack for attack in TRIGGER_ATTACKS if attack.name == "label-consistent")
     assert attack.params["count"] == 40  # of 80
+    assert attack.params["place"] == "corners", "a moving patch under true captions does not plant"
 
 
 def test_every_trigger_is_in_an_attack_and_names_are_told_apart():

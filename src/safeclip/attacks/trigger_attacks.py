@@ -98,5 +98,6 @@ TRIGGER_ATTACKS = (
         "Turner et al. 2019 (1912.02771)",
         label="clean",
         count=40,
+        place="corners",
     ),
 )

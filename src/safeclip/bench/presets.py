@@ -38,12 +38,12 @@ _FIVE = (
     _BADNETS,
     AttackSpec(name="blended", params={"count": 90, "alpha": 0.3}),
     AttackSpec(name="wanet-pixel", params={"count": 120, "strength": 6.0}),
-    AttackSpec(name="label-consistent", params={"count": 72, "place": "corners"}),
+    AttackSpec(name="label-consistent", params={"count": 72}),
 )
-_CONSISTENT = AttackSpec(name="label-consistent", params={"count": 200, "least": 12, "place": "corners"})
+_CONSISTENT = AttackSpec(name="label-consistent", params={"count": 200, "least": 12})
 """On photographs: most of a class's pictures. What a patch is worth under true captions hangs on its size."""
 _OTHERS = (
-    AttackSpec(name="label-consistent", label="label-consistent, moving", params={"count": 72}),
+    AttackSpec(name="label-consistent", label="label-consistent, moving", params={"count": 72, "place": "random"}),
     AttackSpec(name="badnets-corner", params={"count": 90, "least": 8}),
     AttackSpec(name="badnets-corners", params={"count": 90, "least": 8}),
     AttackSpec(name="badnets-noise", params={"count": 120, "least": 12}),
