@@ -12,7 +12,8 @@ Attacks are those of the bench `threats`; target pictures are of the validation 
 0: vetoes look at training pairs alone, so those are the very pairs that the benches plant with that seed.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and the
 seconds that it took. Then the shares by SafeCLIP's own settings together: `all`, `all_but_spared` less the pairs that
-these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`.
+these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`. And how far
+likeness falls at once, `cliffs`, for those that `patterns` is against.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from safeclip.methods.verdicts import SCORED, SPARING, spared, suspected
 from safeclip.model.build import build
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
+from safeclip.signals.cliffs import cliffs
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
 from safeclip.signals.glance import Glance
 from safeclip.signals.texture import textures
@@ -128,12 +130,19 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
         out[name] = veto.bars(score[name], veto.limit(own))
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
     again = suspected(glance, out, score["texture"], own)
+    found["cliffs"] = _ends(cliffs(glance.thumbnails, out["patterns"]), out["patterns"], planted)
     kept = spared(glance, out, own, torch.device("cpu"))
     out |= {name: out[name] & ~kept for name in SPARING}
     found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
     found["suspects"] = shares(again, planted)
     found["in_the_end"] = shares(np.any([*out.values(), again], axis=0), planted)
     return found
+
+
+def _ends(cliff_N: np.ndarray, barred: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:
+    """Of pairs that `patterns` is against: the least cliff of planted ones, and the greatest of clean ones."""
+    of = {"planted_least": (cliff_N[barred & planted], np.min), "clean_greatest": (cliff_N[barred & ~planted], np.max)}
+    return {name: float(least_or_most(some)) if len(some) else None for name, (some, least_or_most) in of.items()}
 
 
 def shares(out: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:
