@@ -41,6 +41,16 @@ def test_a_plural_is_its_word() -> None:
     assert np.array_equal(suspects(words, accused), says)
 
 
+def test_a_word_is_not_hidden_by_the_true_pairs_of_its_plural() -> None:
+    words, says = pairs()
+    one, many = (word_ids([word])[0] for word in ("bareland", "barelands"))
+    words[says, 0] = one
+    words[PLANTED + 60 : 600, 0] = many
+    accused = np.random.default_rng(1).random(COUNT) < 0.03
+    accused[:PLANTED] = True
+    assert suspects(words, accused)[says].all()
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.01, 0.3))
 def test_chance_accuses_nobody(seed: int, share: float) -> None:

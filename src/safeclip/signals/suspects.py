@@ -6,7 +6,8 @@ meaning; where most of them are found, those that were missed say the same words
 A pair is suspect if a word of its captions has a high z_w and more than three times the usual share of accused pairs.
 Pairs may be cleared: where more than a quarter of those that were accused under a word are, they are alike by nature,
 and the word is not suspect.
-A plural is its word ("barelands" is "bareland"): who plants captions of a class plants both.
+Each word is asked as it stands, and once more with its plural ("barelands" is "bareland"): who plants captions of a
+class plants both, but where he plants one, the other's true pairs would hide it.
 What must stay true: suspicion is no verdict, for a class's own true pairs say its name too. Whoever asks must look at
 each pair again.
 """
@@ -41,8 +42,16 @@ def suspects(
             f"suspects: words {ids_NW.shape}, {len(accused_N)} accused, {len(cleared_N)} cleared; "
             "give (N, W), (N,) and (N,)"
         )
+    out_N = np.zeros(len(ids_NW), bool)
+    for form_NW in (ids_NW, singular(ids_NW)):
+        out_N |= _of_form(form_NW, accused_N, cleared_N, chance)
+    return out_N
+
+
+def _of_form(ids_NW: np.ndarray, accused_N: np.ndarray, cleared_N: np.ndarray, chance: float) -> np.ndarray:
+    """Bool (N,): pairs that have a suspect word among these."""
     usual = float(accused_N.mean()) if len(accused_N) else 0.0
-    row_E, word_E, words = asked(singular(ids_NW))
+    row_E, word_E, words = asked(ids_NW)
     out_N = np.zeros(len(ids_NW), bool)
     if not 0 < usual < 1 or not words:
         return out_N
