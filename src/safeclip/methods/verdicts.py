@@ -99,8 +99,7 @@ _DOUBT = 7.0
 
 _CLIFF = 0.25
 """By how much likeness in pattern falls at once, from which a pattern counts as laid over: that of 90 pairs of a faint
-one falls by 0.37 and more, in photographs nothing by more than 0.15, in the embedded drawings, whose grounds are laid
-under them, by 0.19."""
+one falls by 0.39 and more, that of photographs as they lie by 0.15 at most (bench/results/vetoes-photos.json)."""
 
 
 @dataclass(frozen=True)

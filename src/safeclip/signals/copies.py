@@ -33,8 +33,8 @@ _BUCKET = 1024
 """Neighbours in sort order that each hash of one bucket is compared with."""
 
 _MANY = 2**24
-"""Distinct hashes from which three blocks have to agree, no longer two: twice the sorting, a thirtieth of the
-comparisons, which grow with the square."""
+"""Distinct hashes from which three blocks have to agree, no longer two: more sorting, far fewer comparisons, which
+grow with the square."""
 
 
 def perceptual_hashes(images: Sequence[np.ndarray]) -> np.ndarray:
