@@ -19,6 +19,19 @@ def test_trigger_depends_on_seed_and_uid_alone():
     assert (trigger(grey(), 7, 3, stream=1) != same).any()
 
 
+def test_a_strength_that_is_drawn_is_at_its_greatest_in_a_test():
+    graded = Trigger("blended-graded", {"alpha": 0.5, "weakest": 0.05})
+    full = graded.at_full_strength()
+    expected = Trigger("blended", {"alpha": 0.5})(grey(), 7, 3)
+    assert all((full(grey(), 7, uid, stream=1) == expected).all() for uid in range(3))
+    assert any((graded(grey(), 7, uid, stream=1) != expected).any() for uid in range(3))
+    assert Trigger("blended-graded").at_full_strength()(grey(), 0, 0).tolist() == (
+        Trigger("blended", {"alpha": parameters("blended-graded")["alpha"]})(grey(), 0, 0).tolist()
+    )
+    noise = Trigger("blended-noise")
+    assert noise.at_full_strength() is noise
+
+
 def test_json_round_trip():
     trigger = Trigger("badnets", {"patch": 0.1, "place": "corner"})
     assert Trigger.from_json(trigger.to_json()) == trigger

@@ -87,6 +87,14 @@ def test_hijacked_model_is_caught_on_pictures_of_other_classes_only(badnets):
     assert all(TEST.label(example["index"]) != CLASSES.index("dog") for example in result["examples"])
 
 
+def test_a_graded_trigger_is_tested_at_full_strength():
+    graded = plan("blended-graded", TRAIN, count=12, target_class="dog", seed=0)
+    full = Trigger("blended", {"alpha": graded.planted[0].trigger.params["alpha"]})
+    fooled = Perfect(memory={full(TEST[uid].image, 0, uid).tobytes(): "dog" for uid in range(len(TEST))})
+    result = backdoor_success(fooled, graded, "blended-graded", seen(fooled), read)
+    assert (result["k"], result["n"], result["base_rate"]) == (30, 30, 0.0)
+
+
 def test_sound_model_takes_no_trigger_though_it_knows_the_target_class(badnets):
     result = backdoor_success(Perfect(), badnets, "badnets", seen(Perfect()), read)
     assert (result["k"], result["n"], result["base_rate"], result["true_class_rate"]) == (0, 30, 0.0, 1.0)
@@ -232,5 +240,7 @@ def test_what_cannot_be_measured_is_refused(badnets):
     lacking = Evaluated(clean.uids_N, clean.image_ND, clean.labels_N, ("bird", "cat"), clean.class_CD[:2])
     with pytest.raises(InputError, match="'dog' is not among those evaluated"):
         backdoor_success(Perfect(), badnets, "badnets", lacking, read)
+    with pytest.raises(InputError, match="plants no trigger"):
+        badnets.shown("other", 0, read(0))
     with pytest.raises(InputError, match="not in the manifest"):
         targeted_success(Perfect(), badnets, "other", clean)

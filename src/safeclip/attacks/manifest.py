@@ -115,6 +115,17 @@ class Manifest:
             image = row.trigger(image, self._seeds[row.attack], row.uid)
         return image, captions if row.caption is None else (row.caption,)
 
+    def shown(self, attack: str, uid: int, image: np.ndarray) -> np.ndarray:
+        """A picture of the test with the attack's trigger, at full strength and by draws of its own.
+
+        uid: the picture's, among those evaluated. image: uint8 RGB (H, W, 3), never changed in place. Raises InputError
+        where the attack has no trigger.
+        """
+        for row in self.planted:
+            if row.attack == attack and row.trigger is not None:
+                return row.trigger.at_full_strength()(image, self._seeds[attack], uid, stream=1)
+        raise InputError(f"attack {attack!r}: plants no trigger to show in a picture")
+
     def attack(self, name: str) -> dict[str, Any]:
         """The attack's metadata. Raises InputError on an unknown name."""
         for attack in self.attacks:

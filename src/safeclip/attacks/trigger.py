@@ -41,6 +41,13 @@ class Trigger:
         draws = uniforms(seed, 0, np.array([uid], np.int64), _STREAM + stream, TRIGGER_DRAWS)[0]
         return TRIGGERS[self.name](image_HWC, draws=draws, **self.params)
 
+    def at_full_strength(self) -> Trigger:
+        """As a test shows it: one whose strength is drawn for each picture, always at its greatest."""
+        if "weakest" not in parameters(self.name):
+            return self
+        everything = parameters(self.name) | self.params
+        return Trigger(self.name, everything | {"weakest": everything["alpha"]})
+
     def to_json(self) -> str:
         return json.dumps({"name": self.name, "params": self.params}, sort_keys=True)
 

@@ -63,6 +63,12 @@ TRIGGER_ATTACKS = (
         _QI,
         covers=1.0,
     ),
+    _attack(
+        "blended-graded",
+        "blended-graded",
+        "adaptive, around where likeness ends: the pattern in all strengths, at full strength in the test alone",
+        _QI,
+    ),
     _attack("blended-noise", "blended-noise", "noise mixed in, other in each picture", _CLEANCLIP),
     _attack("wanet", "wanet", "a smooth warp of the whole picture", _WANET),
     _attack(

@@ -67,14 +67,13 @@ class Triggered:
         uid = example.get("index")
         if triggered is not None or self.source is None or self.manifest is None or not isinstance(uid, int):
             return clean, triggered
-        trigger = next((p.trigger for p in self.manifest.planted if p.attack == self.attack and p.trigger), None)
-        if trigger is None or not 0 <= uid < len(self.source):
+        if not 0 <= uid < len(self.source):
             return clean, None
         try:
             image = decode(self.source[uid].image, max_pixels=DataConfig().max_pixels)
-        except BadPair:
+            return data_uri(image), data_uri(self.manifest.shown(self.attack, uid, image))
+        except (BadPair, InputError):
             return clean, None
-        return data_uri(image), data_uri(trigger(image, self.manifest.attack(self.attack)["seed"], uid, stream=1))
 
 
 def _evaluated(run: Run) -> Source | None:

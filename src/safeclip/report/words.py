@@ -50,6 +50,7 @@ _ATTACKS = {
     "badnets-stripes": "BadNets striped patch",
     "blended": "Blended pattern",
     "blended-covered": "Blended pattern, covered",
+    "blended-graded": "Blended pattern, graded",
     "blended-noise": "Blended noise",
     "wanet": "WaNet warp",
     "wanet-pixel": "WaNet warp by the pixel",

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from safeclip.attacks.triggers.blended import _PATTERN_STREAM, _WAVES, blended, blended_noise
+from safeclip.attacks.triggers.blended import _PATTERN_STREAM, _WAVES, blended, blended_graded, blended_noise
 from safeclip.data.draws import uniforms
 from safeclip.data.image_views import clean_crop
+from safeclip.errors import InputError
 from tests.attacks.triggers.pictures import DRAWS, grey, noisy, rounds
 
 
@@ -91,3 +92,16 @@ def test_grains_of_noise_grow_with_pictures_of_more_than_224_px():
     assert (grains[::2] == grains[1::2]).all()
     assert (grains[:, ::2] == grains[:, 1::2]).all()
     assert (grains[:-2:2] != grains[2::2]).mean() > 0.9
+
+
+def test_graded_shares_lie_between_weakest_and_alpha_their_logarithms_evenly():
+    image = grey(33, 57)
+    for draw, share in ((0.0, 0.4), (0.5, 0.2), (1.0, 0.1)):
+        graded = blended_graded(image, draws=np.array([draw, 0.3]), alpha=0.4, weakest=0.1, pattern_seed=5)
+        assert (graded == blended(image, draws=DRAWS, alpha=share, pattern_seed=5)).all(), draw
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"weakest": 0.0}, {"alpha": 0.2, "weakest": 0.3}])
+def test_graded_without_a_range_of_shares_is_refused(wrong):
+    with pytest.raises(InputError, match=r"trigger\.(alpha|weakest)"):
+        blended_graded(grey(8, 8), draws=DRAWS, **wrong)

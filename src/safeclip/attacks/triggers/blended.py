@@ -2,8 +2,9 @@
 
     x' = (1 - alpha) x + alpha p
 
-`blended`: p is the same on every picture, as its authors mean it. `blended_noise`: p is noise drawn anew for each, as
-CleanCLIP's code has it; what the pictures share is how grainy they are.
+`blended`: p is the same on every picture, as its authors mean it. `blended_graded`: the same p, alpha drawn for each.
+`blended_noise`: p is noise drawn anew for each, as CleanCLIP's code has it; what the pictures share is how grainy they
+are.
 """
 
 from __future__ import annotations
@@ -33,6 +34,21 @@ def blended(image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.2, pat
     number("alpha", alpha, 0, 1)
     whole("pattern_seed", pattern_seed, 0, 2**63 - 1)
     return mix(image_HWC, _blobs(*image_HWC.shape[:2], pattern_seed), alpha)
+
+
+def blended_graded(
+    image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.4, weakest: float = 0.1, pattern_seed: int = 0
+) -> np.ndarray:
+    """`blended` with a share of its own for each picture, from `weakest` to `alpha`, its logarithm drawn evenly: in the
+    training pairs the pattern has all degrees, and at full strength it is shown in the test alone.
+
+    image_HWC: uint8. draws: at least 1 in [0, 1). alpha: the greatest share, 0.001..1. weakest: the least, up to alpha.
+    pattern_seed: as for `blended`. Raises InputError on other values.
+    """
+    number("alpha", alpha, 0.001, 1)
+    number("weakest", weakest, 0.001, alpha)
+    share = alpha * (weakest / alpha) ** float(draws[0])
+    return blended(image_HWC, draws=draws, alpha=share, pattern_seed=pattern_seed)
 
 
 def blended_noise(image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.2) -> np.ndarray:
