@@ -23,7 +23,7 @@ class Halted(RunError):
     """Training had to stop between two steps: told to, or its data is gone. Its state is whole and saved first."""
 
 
-def reason(error: BaseException, most: int = 160) -> str:
-    """An error in one line of at most so many characters: what the system says of it, its text, or else its kind."""
+def reason(error: BaseException) -> str:
+    """An error in one line of at most 160 characters: what the system says of it, its text, or else its kind."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split())[:most] or type(error).__name__
+    return " ".join(said.split())[:160] or type(error).__name__

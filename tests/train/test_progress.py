@@ -44,10 +44,3 @@ def test_what_is_read_first_is_not_paced(monkeypatch) -> None:
 
 def test_quiet_is_quiet(monkeypatch) -> None:
     assert said(monkeypatch, [1, 99], quiet=True) == []
-
-
-def test_a_line_that_stays_is_printed_as_it_is_unless_quiet() -> None:
-    stream = io.StringIO()
-    Bar("clip", stream).say("[bold]100 %[/bold]")
-    Bar("clip", stream, quiet=True).say("no")
-    assert stream.getvalue() == "[bold]100 %[/bold]\n"

@@ -72,10 +72,6 @@ class Reader:
             captions = self._usable(captions)
         return image, captions
 
-    def captions(self, uid: int) -> tuple[str, ...]:
-        """The captions as they lie in the data, cut to length."""
-        return self._usable(self.source.captions(uid))
-
     def cache_all(self, progress: Callable[[int, int], None] | None = None) -> bool:
         """Decode everything into memory if it fits in `cache_mib`; True if it did. A sample says whether to try, and
         what is held is dropped as soon as it is more than that.

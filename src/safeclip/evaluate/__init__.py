@@ -20,23 +20,14 @@ from safeclip.data.draws import shuffled
 from safeclip.data.pairs import Source
 from safeclip.data.read import Reads, read_in_parts
 from safeclip.errors import InputError
-from safeclip.evaluate.attack_success import Evaluated, attack_success, backdoor_success, targeted_success
+from safeclip.evaluate.attack_success import Evaluated, attack_success
 from safeclip.evaluate.probe import Embedded, linear_probe
 from safeclip.evaluate.retrieval import retrieval
 from safeclip.evaluate.zero_shot import Embeds, class_embeddings, finite, first_alike, zero_shot
 from safeclip.train.progress import Bar
 
-__all__ = [
-    "backdoor_success",
-    "class_embeddings",
-    "evaluate_source",
-    "linear_probe",
-    "retrieval",
-    "targeted_success",
-    "zero_shot",
-]
-
 RETRIEVAL_IMAGES = 5000
+_STREAM = 0xE7A1
 _CHUNK = 512
 _SOON = 4 * _CHUNK
 """Pictures that are read before anybody asks for progress."""
@@ -110,9 +101,6 @@ def evaluate_source(
             found = {"name": name, "kind": attack["kind"], "asr": None, "why": str(why)}
         metrics["attack"].append(found)
     return _something(metrics, source)
-
-
-_STREAM = 0xE7A1
 
 
 def _something(metrics: dict[str, Any], source: Source) -> dict[str, Any]:

@@ -61,16 +61,6 @@ class Bar:
         since, before = self.began
         return f", {(now - since) * (1 - done) / (done - before):.0f} s left"
 
-    def say(self, line: str) -> None:
-        """A line that stays."""
-        if self.quiet:
-            return
-        line = printable(line)
-        if self.live is not None:
-            self.live.console.print(line, markup=False, highlight=False)
-        else:
-            print(line, file=self.stream, flush=True)
-
 
 def warn(line: str) -> None:
     """Said even in a quiet run, by one process."""

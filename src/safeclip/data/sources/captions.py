@@ -28,8 +28,8 @@ _VG_FOLDERS = ("VG_100K", "VG_100K_2", "images/VG_100K", "images/VG_100K_2", "im
 
 
 class AnnotatedSource(Labelled):
-    """Pictures by path with their captions in memory: a Source (safeclip.data.pairs). paths_N: one or more places to
-    look, in order.
+    """Pictures by path with their captions in memory: a Source (safeclip.data.pairs). paths: of each picture one or
+    more places to look, in order.
     """
 
     def __init__(self, name: str, mark: str, root: str, paths: Texts, captions: Texts):
@@ -75,11 +75,8 @@ def open_coco(
     return AnnotatedSource(name, mark, root, Texts([n] for n in names), Texts(captions))
 
 
-def open_visual_genome(
-    name: str, path: str, *, split: str = "train", image_root: str | None = None, seed: int = 0, **_: object
-) -> AnnotatedSource:
-    """`region_descriptions.json`; a caption is up to 5 phrases of the picture, drawn by seed and picture, joined with
-    "; ".
+def open_visual_genome(name: str, path: str, *, image_root: str | None = None, **_: object) -> AnnotatedSource:
+    """`region_descriptions.json`; a caption is up to 5 phrases of the picture, drawn by its id, joined with "; ".
 
     Pictures: ID.jpg in VG_100K, VG_100K_2, images or no folder, under image_root or the JSON's folder. Visual Genome
     has no splits.
@@ -101,13 +98,13 @@ def open_visual_genome(
                 ) from None
             ids.append(number)
             phrases = [text.strip() for text in said if isinstance(text, str)]
-            yield [_phrases(seed, number, [p for p in phrases if p])]
+            yield [_phrases(number, [p for p in phrases if p])]
 
     texts = Texts(captions())
     twice = len(ids) - len(set(ids))
     if twice:
         raise InputError(f"data {file}: {twice} picture ids occur twice; give each picture one entry")
-    mark = fingerprint("vg", [file], "", len(ids), extra=str(seed))
+    mark = fingerprint("vg", [file], "", len(ids), extra="0")  # as ever: checkpoints know the data by it
     paths = Texts([f"{folder}/{n}.jpg".lstrip("/") for folder in _VG_FOLDERS] for n in ids)
     return AnnotatedSource(name, mark, image_root or folder_of(file), paths, texts)
 
@@ -159,6 +156,6 @@ def _picture_folder(file: str, part: str, names: list[str]) -> str:
     )
 
 
-def _phrases(seed: int, picture: int, phrases: list[str]) -> str:
-    draws = uniforms(seed, 0, np.array([picture], np.int64), _VG_STREAM, max(len(phrases), 1))[0]
+def _phrases(picture: int, phrases: list[str]) -> str:
+    draws = uniforms(0, 0, np.array([picture], np.int64), _VG_STREAM, max(len(phrases), 1))[0]
     return "; ".join(phrases[i] for i in np.argsort(draws[: len(phrases)], kind="stable")[:VG_PHRASES].tolist())

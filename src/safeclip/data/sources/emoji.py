@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from safeclip.data.pairs import NoSuchSplit, Pair
-from safeclip.data.sources.emoji_captions import ZERO_SHOT_TEMPLATES, Words, write_captions
+from safeclip.data.sources.emoji_captions import Words, write_captions
 from safeclip.data.sources.emoji_grounds import COLOURS, paint
 from safeclip.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FAMILIES", "SPLITS", "ZERO_SHOT_TEMPLATES", "EmojiMakeup", "EmojiSource"]
+__all__ = ["FAMILIES", "SPLITS", "EmojiMakeup", "EmojiSource"]
 
 EMOJI_FILE = Path(__file__).parents[1] / "emoji.parquet"
 FAMILIES = ("emojione", "fluent-emoji", "fluent-emoji-flat", "fxemoji", "noto", "noto-v1", "twemoji")
@@ -133,10 +133,6 @@ class EmojiSource:
 
     def label(self, uid: int) -> int:
         return self._checked(uid) % len(self.class_names)
-
-    def concept(self, uid: int) -> str:
-        """Name of the pair's class."""
-        return self.class_names[self.label(uid)]
 
     def family(self, uid: int) -> str:
         """Who drew the pair's picture."""

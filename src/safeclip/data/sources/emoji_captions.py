@@ -6,16 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-ZERO_SHOT_TEMPLATES = (
-    "a drawing of a {}.",
-    "an icon: {}",
-    "clipart of a {}",
-    "{}",
-    "an illustration of the {}",
-    "a small picture of a {}",
-    "{} on a coloured ground",
-)
-
 NAME_TEMPLATES = (
     "{name}",
     "a drawing of {a} {name}.",
