@@ -6,9 +6,9 @@ the same batches), then `loss` and `observe` for each batch. A method never sees
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -84,39 +84,41 @@ class Tools:
     save: Callable[[], None]
 
 
-class Method(Protocol):
-    """Where ranks train together, each has one, and all have to agree: what depends on sums of floating-point numbers
-    is left to `Tools.decide`, and what only that needs may be kept by the rank that decides alone."""
+class Method:
+    """Each method overrides `plan` and `loss`, and the rest where it changes between epochs, or keeps anything.
+
+    Where ranks train together, each has one, and all have to agree: what depends on sums of floating-point numbers is
+    left to `Tools.decide`, and what only that needs may be kept by the rank that decides alone."""
 
     objectives: dict[str, Objective]
-    pools: dict[str, Pool]
-    """Moved to the device before the first step; {} where a method has none."""
-    of_first: tuple[str, ...]
+    pools: Mapping[str, Pool] = {}
+    """Moved to the device before the first step."""
+    of_first: tuple[str, ...] = ()
     """How the names begin of those tensors of `state_dict` that the rank that decides needs alone: the others load them
     empty."""
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         """Change state for `epoch` (from 1): score, split, grow."""
-        ...
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
         """The epoch's batches, from state alone."""
-        ...
+        raise NotImplementedError
 
     def loss(
         self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
     ) -> Tensor:
         """Loss of one batch. image, text: a unit embedding (B, D) for each view. scale: exp(logit_scale). rows: mean
         over these pairs of the batch alone (objective.py); None: over all."""
-        ...
+        raise NotImplementedError
 
     def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
         """Called after the loss, with the same embeddings detached: fill pools, keep running scores."""
-        ...
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        return State()
 
-    def load_state_dict(self, state: State) -> None: ...
+    def load_state_dict(self, state: State) -> None:
+        """Take up what `state_dict` gave."""
 
 
 @dataclass

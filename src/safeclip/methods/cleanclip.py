@@ -15,29 +15,20 @@ from torch import Tensor
 
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
-from safeclip.data.plan import count_batches, plan
-from safeclip.methods.base import Epoch, Objective, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective_loss
-from safeclip.model.pool import Pool
+from safeclip.methods.base import Epoch, Method, Objective
+from safeclip.methods.clip import clip_objective_loss, one_objective
 from safeclip.objective import unimodal_loss
 
 
-class CleanClip:
+class CleanClip(Method):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         two_views = Recipe(2, augment=True, eda=config.views.text == "eda")
         self.objectives = {"cleanclip": Objective(two_views, grads=(True, True))}
-        self.pools: dict[str, Pool] = {}
-        self.of_first: tuple[str, ...] = ()
-
-    def begin_epoch(self, epoch: int, tools: Tools) -> None:
-        """Nothing changes between epochs."""
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
-        config, uids = self.config, np.flatnonzero(usable)
-        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
-        batches = plan(config.seed, epoch, {"cleanclip": uids}, config.optim.batch_size)
-        return Epoch("finetune", batches, {"cleanclip": Schedule(config.optim.rate, steps)})
+        uids = np.flatnonzero(usable)
+        return one_objective(self.config, epoch, "finetune", "cleanclip", uids, epochs=self.config.epochs)
 
     def loss(
         self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
@@ -46,12 +37,3 @@ class CleanClip:
         crossmodal = clip_objective_loss(image[:views], text[:views], scale, rows)
         of_image, of_text = (unimodal_loss(side[0], side[1], scale, rows) for side in (image, text))
         return crossmodal + self.config.cleanclip.unimodal_weight * (of_image + of_text) / 2
-
-    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        """CleanCLIP keeps nothing."""
-
-    def state_dict(self) -> State:
-        return State()
-
-    def load_state_dict(self, state: State) -> None:
-        pass

@@ -8,8 +8,7 @@ from torch import Tensor
 from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
 from safeclip.data.plan import count_batches, plan
-from safeclip.methods.base import Epoch, Objective, Schedule, State, Tools
-from safeclip.model.pool import Pool
+from safeclip.methods.base import Epoch, Method, Objective, Schedule
 from safeclip.objective import clip_loss, clip_loss_crossed
 
 
@@ -27,32 +26,34 @@ def clip_objective_loss(image: list[Tensor], text: list[Tensor], scale: Tensor, 
     return clip_loss_crossed(image[0], text[0], image[1], text[1], scale, rows)
 
 
-class Clip:
+def one_objective(
+    config: RunConfig,
+    epoch: int,
+    phase: str,
+    objective: str,
+    uids: np.ndarray,
+    *,
+    epochs: int,
+    rate: float | None = None,
+    shared: str | None = None,
+) -> Epoch:
+    """An epoch in which all these pairs get one objective. epochs: those like it, over which its schedule runs. rate:
+    None is that of the CLIP loss. shared: as for `Schedule`."""
+    optim = config.optim
+    batches = plan(config.seed, epoch, {objective: uids}, optim.batch_size)
+    steps = epochs * count_batches(len(uids), optim.batch_size)
+    return Epoch(phase, batches, {objective: Schedule(rate or optim.rate, steps, shared=shared)})
+
+
+class Clip(Method):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         self.objectives = {"clip": clip_objective(config)}
-        self.pools: dict[str, Pool] = {}
-        self.of_first: tuple[str, ...] = ()
-
-    def begin_epoch(self, epoch: int, tools: Tools) -> None:
-        """Nothing changes between epochs."""
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
-        config, uids = self.config, np.flatnonzero(usable)
-        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
-        batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
-        return Epoch("clip", batches, {"clip": Schedule(config.optim.rate, steps)})
+        return one_objective(self.config, epoch, "clip", "clip", np.flatnonzero(usable), epochs=self.config.epochs)
 
     def loss(
         self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
     ) -> Tensor:
         return clip_objective_loss(image, text, scale, rows)
-
-    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        """Plain CLIP keeps nothing."""
-
-    def state_dict(self) -> State:
-        return State()
-
-    def load_state_dict(self, state: State) -> None:
-        pass

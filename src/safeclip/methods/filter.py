@@ -16,14 +16,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from safeclip.config import RunConfig
-from safeclip.data.plan import count_batches, plan
 from safeclip.errors import RunError
-from safeclip.methods.base import Embeddings, Epoch, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss
-from safeclip.model.pool import Pool
+from safeclip.methods.base import Embeddings, Epoch, State, Tools
+from safeclip.methods.clip import Clip, one_objective
 from safeclip.signals.copies import copy_groups
 from safeclip.signals.dao import dao
 from safeclip.signals.kdist import kdist
@@ -36,12 +33,10 @@ OUTLIERS: dict[str, Callable[..., np.ndarray]] = {"kdist": kdist, "slof": slof, 
 """Detectors that read the image embeddings alone."""
 
 
-class Filter:
+class Filter(Clip):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
-        self.config, self.own, self.look = config, config.filter, config.filter.look(config.epochs)
-        self.objectives = {"clip": clip_objective(config)}
-        self.pools: dict[str, Pool] = {}
-        self.of_first: tuple[str, ...] = ()
+        super().__init__(config, pairs, dim, decides)
+        self.own, self.look = config.filter, config.filter.look(config.epochs)
         self.kept = np.ones(pairs, bool)
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
@@ -52,20 +47,10 @@ class Filter:
             tools.restart()
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
-        config, looking = self.config, epoch <= self.look
         uids = np.flatnonzero(usable & self.kept)
-        epochs = self.look if looking else config.epochs - self.look
-        schedule = Schedule(config.optim.rate, epochs * count_batches(len(uids), config.optim.batch_size))
-        batches = plan(config.seed, epoch, {"clip": uids}, config.optim.batch_size)
-        return Epoch("look" if looking else "retrain", batches, {"clip": schedule})
-
-    def loss(
-        self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None
-    ) -> Tensor:
-        return clip_objective_loss(image, text, scale, rows)
-
-    def observe(self, objective: str, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
-        """The filter looks at clean embeddings alone."""
+        if epoch <= self.look:
+            return one_objective(self.config, epoch, "look", "clip", uids, epochs=self.look)
+        return one_objective(self.config, epoch, "retrain", "clip", uids, epochs=self.config.epochs - self.look)
 
     def state_dict(self) -> State:
         return _state(self.kept)

@@ -20,15 +20,14 @@ import torch
 from torch import Tensor
 
 from safeclip.config import RunConfig
-from safeclip.data.plan import count_batches, plan
 from safeclip.errors import InputError
-from safeclip.methods.base import Epoch, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss
+from safeclip.methods.base import Epoch, Method, State, Tools
+from safeclip.methods.clip import clip_objective, clip_objective_loss, one_objective
 from safeclip.model.pool import Pool
 from safeclip.objective import clip_loss
 
 
-class RoClip:
+class RoClip(Method):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.roclip
         size = own.pool(pairs)
@@ -38,7 +37,6 @@ class RoClip:
             )
         self.config = config
         self.pools = {"text": Pool(size, dim)}
-        self.of_first: tuple[str, ...] = ()
         both = clip_objective(config)
         self.objectives = {"clip": both, "match": both}
 
@@ -47,11 +45,8 @@ class RoClip:
             tools.note("the pool has not been full yet: batches get their own captions until it is (roclip.pool_size)")
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
-        config, uids = self.config, np.flatnonzero(usable)
-        name = "match" if config.roclip.matches(epoch) else "clip"
-        steps = config.epochs * count_batches(len(uids), config.optim.batch_size)
-        batches = plan(config.seed, epoch, {name: uids}, config.optim.batch_size)
-        return Epoch(name, batches, {name: Schedule(config.optim.rate, steps, shared="clip")})
+        name, uids = "match" if self.config.roclip.matches(epoch) else "clip", np.flatnonzero(usable)
+        return one_objective(self.config, epoch, name, name, uids, epochs=self.config.epochs, shared="clip")
 
     def loss(
         self, objective: str, image: list[Tensor], text: list[Tensor], scale: Tensor, rows: slice | None = None

@@ -17,8 +17,7 @@ from safeclip.model.later import Later
 
 
 class RunningScores:
-    """Scores from the training steps: a pair's cosine, mean of its views, as the step that last saw it computed it.
-    They come in one step late, so that no step waits for them.
+    """A pair's cosine, mean of its views, as the step that last saw it computed it.
 
     keep: the embeddings too, for signals that compare pairs (mean of the views, unit length, float16).
     """

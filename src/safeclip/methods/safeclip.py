@@ -22,8 +22,8 @@ from safeclip.config import RunConfig
 from safeclip.data.loader import Recipe
 from safeclip.data.plan import count_batches, plan
 from safeclip.errors import RunError
-from safeclip.methods.base import Embeddings, Epoch, Objective, Schedule, State, Tools
-from safeclip.methods.clip import clip_objective, clip_objective_loss
+from safeclip.methods.base import Embeddings, Epoch, Method, Objective, Schedule, State, Tools
+from safeclip.methods.clip import clip_objective, clip_objective_loss, one_objective
 from safeclip.methods.running_scores import RunningScores
 from safeclip.methods.vetoes import Vetoes
 from safeclip.model.pool import Pool
@@ -47,13 +47,14 @@ _COMPARING = {"neighbours", "caption_neighbours"}
 pictures agree, and the pictures of the nearest captions."""
 
 
-class SafeClip:
+class SafeClip(Method):
+    of_first = ("running.", "veto.", "groups", "spared", "suspected")
+
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.safeclip
         self.config, self.own, self.pairs = config, own, pairs
         self.before = own.warmup_epochs + own.align_epochs
         self.pools = {name: Pool(own.pool(pairs), dim) for name in ("image", "text")}
-        self.of_first: tuple[str, ...] = ("running.", "veto.", "groups", "spared", "suspected")
         one, two = (Recipe(views, augment=True, eda=config.views.text == "eda") for views in (1, 2))
         # Through view 1 no gradient flows: its neighbour in the pool stands in for it.
         self.objectives = {"unimodal": Objective(two, grads=(False, True)), "clip": clip_objective(config)}
@@ -88,11 +89,8 @@ class SafeClip:
         config, own, optim = self.config, self.own, self.config.optim
         unimodal_rate = optim.unimodal_rate or optim.rate
         if epoch <= own.warmup_epochs:
-            uids = np.flatnonzero(usable)
-            schedule = Schedule(unimodal_rate, own.warmup_epochs * count_batches(len(uids), optim.batch_size))
-            return Epoch(
-                "warmup", plan(config.seed, epoch, {"unimodal": uids}, optim.batch_size), {"unimodal": schedule}
-            )
+            uids, epochs = np.flatnonzero(usable), own.warmup_epochs
+            return one_objective(config, epoch, "warmup", "unimodal", uids, epochs=epochs, rate=unimodal_rate)
         sides = {self.risky: np.flatnonzero(usable & ~self.safe), "clip": np.flatnonzero(usable & self.safe)}
         planned = plan(config.seed, epoch, sides, optim.batch_size, own.order)
         if epoch <= self.before:
