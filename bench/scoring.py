@@ -26,9 +26,8 @@ from safeclip.attacks.manifest import Manifest
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
 from safeclip.bench.presets import threats
-from safeclip.bench.spec_file import without_folders
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_pairs, without_folders
 from safeclip.evaluate.run import load_run
 from safeclip.model.embed import Embedder
 from safeclip.run import RunDir, machine, write_json

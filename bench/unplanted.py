@@ -21,7 +21,7 @@ from typing import Any
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
 from safeclip.bench.presets import SEEDS, named
-from safeclip.bench.spec_file import without_folders
+from safeclip.data.sources import without_folders
 from safeclip.evaluate.run import evaluate_run
 from safeclip.run import RunDir, machine, write_json
 from safeclip.train.loop import train

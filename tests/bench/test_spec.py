@@ -13,7 +13,8 @@ from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.grid import grid
 from safeclip.bench.presets import NOT_PLANTING, PRESETS, named
 from safeclip.bench.spec import AttackSpec, MethodSpec, group_title
-from safeclip.bench.spec_file import published, read_spec, spec_of, without_folders
+from safeclip.bench.spec_file import published, read_spec, spec_of
+from safeclip.data.sources import without_folders
 from safeclip.errors import InputError
 from tests import tiny
 

@@ -152,3 +152,17 @@ def test_a_step_stands_where_its_epoch_s_last_one_says(tmp_path: Path) -> None:
         append_line(run.log_file, {"event": "epoch", "epoch": epoch, "step": 4 * epoch, "loss": {"clip": 1.0}})
     (steps, _) = training._lines(read(tmp_path).runs[0], "clip", "clip")
     assert [place for place, _ in steps.points] == [0.25, 2.25]
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [("folder:photos/", "folder:photos"), ("csv:/home/me/pairs.csv?images=/home/me/photos", "csv:pairs.csv")],
+)
+def test_data_is_named_without_its_folders(demo: Path, spec: str, shown: str) -> None:
+    file = demo / "safeclip/config.yaml"
+    config = yaml.safe_load(file.read_text("utf-8"))
+    file.write_text(yaml.safe_dump(config | {"data": config["data"] | {"spec": spec}}), "utf-8")
+    change(demo / "safeclip/metrics.json", data={"spec": spec, "split": "test"})
+    settings = dict(tables.settings(read(demo)))
+    assert settings["data.spec"][1] == shown
+    assert settings["evaluated on"][1] == f"{shown}, split test"

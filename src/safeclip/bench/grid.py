@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 from safeclip.attacks.catalog import check_attack
 from safeclip.bench.spec import BASELINE, NO_ATTACK, AttackSpec, MethodSpec, Spec, group_title
-from safeclip.bench.spec_file import bare, without_folders
+from safeclip.bench.spec_file import bare
 from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override, to_dict
 from safeclip.data.pairs import Source
 from safeclip.data.same import same_pictures
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_pairs, without_folders
 from safeclip.errors import InputError
 from safeclip.presets import preset
 

@@ -24,9 +24,8 @@ from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.bench.claims import alone
 from safeclip.bench.grid import Cell, flat
-from safeclip.bench.spec_file import without_folders
 from safeclip.config import METHOD_NAMES, to_dict
-from safeclip.data.sources import open_classed
+from safeclip.data.sources import open_classed, without_folders
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset

@@ -12,9 +12,9 @@ from typing import Any
 from safeclip.bench import figures, setup
 from safeclip.bench.scoreboard import Score, attacked, judge, scoreboard
 from safeclip.bench.spec import BASELINE, NO_ATTACK
-from safeclip.bench.spec_file import without_folders
 from safeclip.bench.table import Pooled, Row, Table
 from safeclip.bench.wording import did_not_plant, notes, places, row_title, seeds, spread
+from safeclip.data.sources import without_folders
 from safeclip.report.page import environment
 from safeclip.report.verdict import HELD, PLANTED
 from safeclip.report.words import count, interval, listed, model_name, percent, points, sentence

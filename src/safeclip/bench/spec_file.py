@@ -18,6 +18,7 @@ import yaml
 
 from safeclip.bench.spec import Spec
 from safeclip.config import from_dict, to_dict
+from safeclip.data.sources import without_folders
 from safeclip.errors import InputError, reason
 
 _PATHS = ("model", "model.weights", "data.image_root")
@@ -69,18 +70,6 @@ def published(spec: Spec) -> dict[str, Any]:
 def bare(values: dict[str, Any]) -> dict[str, Any]:
     """Settings or parameters, those that are paths without their folders."""
     return {k: Path(v).name if k in _PATHS and isinstance(v, str) else v for k, v in values.items()}
-
-
-def without_folders(data: str) -> str:
-    """A data spec without its folders.
-
-    >>> without_folders("parquet:../shared/pairs.parquet"), without_folders("emoji:pairs=240")
-    ('parquet:pairs.parquet', 'emoji:pairs=240')
-    """
-    path = data.partition("?images=")[0].rstrip("/")
-    form = re.match(r"[A-Za-z]\w+:(?!//)", path)
-    kind = form.group() if form else ""
-    return kind + path[len(kind) :].rsplit("/", 1)[-1]
 
 
 def _written_out(value: Any, name: str, where: str) -> dict[str, Any]:

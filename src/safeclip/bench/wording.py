@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from safeclip.bench.records import machine_name
 from safeclip.bench.spec import BASELINE, NO_ATTACK
-from safeclip.bench.spec_file import without_folders
 from safeclip.bench.table import Pooled, Row, Table
+from safeclip.data.sources import without_folders
 from safeclip.report.words import LONG, attack_name, count, interval, listed, model_name, percent, plain, sentence
 
 _NBSP = "\u00a0"

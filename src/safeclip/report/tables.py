@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from safeclip.config import METHOD_NAMES
+from safeclip.data.sources import without_folders
 from safeclip.report.facts import Facts, Run
 from safeclip.report.story import attack_names, final_epochs, looking
 from safeclip.report.words import (
@@ -184,7 +185,7 @@ def _setting(run: Run, name: str) -> str:
     if name == "model.weights" and isinstance(value, str):
         value = value.replace("\\", "/").rsplit("/", 1)[-1]
     if name == "data.spec" and isinstance(value, str):
-        value = _without_folder(value)
+        value = without_folders(value)
     return "–" if value is None else plain(value, 120)
 
 
@@ -194,11 +195,5 @@ def _evaluated(run: Run) -> str:
     if not isinstance(about, dict) or not isinstance(about.get("spec"), str):
         return "–"
     limit = number(about.get("limit"))
-    parts = [_without_folder(about["spec"]), f"split {about.get('split')}", about.get("checkpoint")]
+    parts = [without_folders(about["spec"]), f"split {about.get('split')}", about.get("checkpoint")]
     return plain(", ".join([*(str(p) for p in parts if p), *([f"{count(limit)} pairs at most"] if limit else [])]), 160)
-
-
-def _without_folder(spec: str) -> str:
-    """A page names no folders of the machine that it was made on."""
-    form, colon, file = spec.partition(":")
-    return form + colon + file.rsplit("/", 1)[-1] if colon else spec.rsplit("/", 1)[-1]

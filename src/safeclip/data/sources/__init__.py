@@ -26,7 +26,7 @@ from safeclip.data.shard_order import window_of
 from safeclip.data.sources.paths import walk
 from safeclip.errors import InputError
 
-__all__ = ["FORMATS", "open_classed", "open_pairs", "open_source"]
+__all__ = ["FORMATS", "READ_BY", "open_classed", "open_pairs", "open_source", "without_folders"]
 
 # format -> (module, function), imported when it is asked for
 _OPENERS = {
@@ -42,10 +42,10 @@ _OPENERS = {
     "hf": ("hub", "open_hub"),
 }
 FORMATS = (*_OPENERS, "emoji")
+_FORM = re.compile(r"([A-Za-z]\w+):(?!//)")
+"""What stands before the path: no URL's `http:`."""
 # shards first: in a folder of them, img2dataset lays tables of what it did
 _ENDINGS = {".tar": "wds", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
-
-
 READ_BY = ("image_column", "caption_column", "class_column", "quoted", "image_root")
 """Settings of `data` that say how a spec is read."""
 
@@ -119,9 +119,21 @@ def open_source(
     return source
 
 
+def without_folders(spec: str) -> str:
+    """A data spec without its folders: a page or a result names none of the machine that it was made on.
+
+    >>> without_folders("parquet:../shared/pairs.parquet"), without_folders("emoji:pairs=240")
+    ('parquet:pairs.parquet', 'emoji:pairs=240')
+    """
+    path = spec.partition("?images=")[0].rstrip("/")
+    form = _FORM.match(path)
+    kind = form.group() if form else ""
+    return kind + path[len(kind) :].rsplit("/", 1)[-1]
+
+
 def _told(spec: str) -> tuple[str, str]:
     """(format, path): given in front, or told from the path."""
-    found = re.match(r"([A-Za-z]\w+):(?!//)", spec)
+    found = _FORM.match(spec)
     if found is not None and not os.path.exists(spec):
         if found.group(1) not in FORMATS:
             raise InputError(f"data {spec!r}: unknown format {found.group(1)!r}; give one of {', '.join(FORMATS)}")
