@@ -17,13 +17,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pages import markdown, put
+
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.table import attack_in, planted_in
 from safeclip.bench.wording import seeds
 from safeclip.report.words import attack_name, count, model_name, percent, sentence
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- frontier: written by tools/frontier.py -->", "<!-- end of frontier -->"
 SETS = {
     "embedded emoji, 32 px": ("bench-emoji.json", "bench-parts.json", "bench-variants.json"),
     "RSICD, 64 px": ("bench-rsicd.json",),
@@ -56,17 +57,10 @@ def main() -> None:
     results = ROOT / "bench" / "results"
     found = {name: points(results, files) for name, files in SETS.items()}
     page = ROOT / "docs" / "frontier.md"
-    page.write_text(put(page.read_text("utf-8"), written(results, found)), "utf-8")
+    page.write_text(
+        put(page.name, page.read_text("utf-8"), "frontier", "frontier.py", written(results, found)), "utf-8"
+    )
     (ROOT / "docs" / "frontier.svg").write_text(chart(found), "utf-8")
-
-
-def put(page: str, made: str) -> str:
-    """The page with the table between its markers. Raises ValueError where these are missing."""
-    before, begun, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError(f"docs/frontier.md: lacks the line {END if begun else BEGIN}")
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
 
 
 def points(folder: Path, files: Sequence[str]) -> list[Point]:
@@ -119,8 +113,8 @@ def written(folder: Path, found: dict[str, list[Point]]) -> str:
     for name, own in found.items():
         if not own:
             continue
-        rows = [[name, "seeds", "attacks", "top-1 kept", "R@5 kept", "the worst attack"], ["---"] * 6]
-        rows += [
+        head = [name, "seeds", "attacks", "top-1 kept", "R@5 kept", "the worst attack"]
+        rows = [
             [
                 sentence(model_name(p.setting)),
                 seeds(p.seeds).removeprefix("seeds ").removeprefix("seed "),
@@ -131,8 +125,7 @@ def written(folder: Path, found: dict[str, list[Point]]) -> str:
             ]
             for p in sorted(own, key=lambda p: p.k / p.n)
         ]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        parts.append("\n\n".join([table, *_untouched(folder, name)]))
+        parts.append("\n\n".join([markdown(head, rows), *_untouched(folder, name)]))
     return "\n\n".join(parts) if parts else "Not measured yet."
 
 

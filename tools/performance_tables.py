@@ -9,9 +9,10 @@ What must stay true: every figure comes from bench/results/*.json; machine, vers
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pages import markdown, put
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -23,18 +24,8 @@ OF_CPU_ALONE = ("split", "scoring")
 def main() -> None:
     page = PAGE.read_text("utf-8")
     for name in NAMES:
-        page = put(page, name, table(ROOT / "bench" / "results", name))
+        page = put(PAGE.name, page, name, "performance_tables.py", table(ROOT / "bench" / "results", name))
     PAGE.write_text(page, "utf-8")
-
-
-def put(page: str, name: str, made: str) -> str:
-    """The page with a table between its markers. Raises ValueError where these are missing."""
-    begin, end = f"<!-- {name}: written by tools/performance_tables.py -->", f"<!-- end of {name} -->"
-    before, found, rest = page.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"docs/performance.md: lacks the line {end if found else begin}")
-    return f"{before}{begin}\n{made}\n{end}{after}"
 
 
 def table(folder: Path, name: str) -> str:
@@ -65,7 +56,7 @@ def step(found: dict[str, Any]) -> str:
         + "."
         for model in found["models"]
     ]
-    return _markdown(["model", "step", "pairs/s", "times as fast as open_clip"], rows) + "\n\n" + "\n\n".join(lines)
+    return markdown(["model", "step", "pairs/s", "times as fast as open_clip"], rows) + "\n\n" + "\n\n".join(lines)
 
 
 def feed(found: dict[str, Any]) -> str:
@@ -77,7 +68,7 @@ def feed(found: dict[str, Any]) -> str:
     lines.append(f"In the demo, making a batch takes this much of the step on it: {shares}.")
     for name, speed in found.get("pairs_per_second_of_all_cores", {}).items():
         lines.append(f"{found['workers']} workers, {name}: {speed:,.0f} pairs/s onto the GPU.")
-    return _markdown(["part", "pairs/s of a core"], rows) + "\n\n" + " ".join(lines)
+    return markdown(["part", "pairs/s of a core"], rows) + "\n\n" + " ".join(lines)
 
 
 def epoch(found: dict[str, Any]) -> str:
@@ -92,7 +83,7 @@ def epoch(found: dict[str, Any]) -> str:
             f"{found['one_view_over_plain']:.2f}",
         ],
     ]
-    made = _markdown(["epoch", "pairs/s", "costs plain epochs"], rows)
+    made = markdown(["epoch", "pairs/s", "costs plain epochs"], rows)
     if "of_synthetic" in found:
         made += f"\n\nThe plain epoch runs at {100 * found['of_synthetic']:.0f} % of the speed on inputs on the device."
     return made
@@ -102,7 +93,7 @@ def scale(found: dict[str, Any]) -> str:
     table, growth = found["microseconds_a_pair"], found["growth"]
     rows = [[f"{int(size):,}", *(f"{value:.2f}" for value in parts.values())] for size, parts in table.items()]
     rows.append(["growth, 1 is linear", *(f"{value:.2f}" for value in growth.values())])
-    return _markdown(["pairs: microseconds a pair", *growth], rows)
+    return markdown(["pairs: microseconds a pair", *growth], rows)
 
 
 def split(found: dict[str, Any]) -> str:
@@ -117,7 +108,7 @@ def split(found: dict[str, Any]) -> str:
         for name, about in found["forms"].items()
     ]
     head = [f"{found['pairs']:,} pairs", "clock", "processor", "peak of memory", "without the mapped scores"]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def scoring(found: dict[str, Any]) -> str:
@@ -135,7 +126,7 @@ def scoring(found: dict[str, Any]) -> str:
 
         shares = [f"{100 * mean(f'recall_{kind}'):.0f} %" for kind in ("running", "fresh")]
         rows.append([epoch, *(f"{mean(f'correlation_{name}'):.2f}" for name in ("cosine", "neighbours")), *shares])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 MAKERS = {"step": step, "feed": feed, "epoch": epoch, "scale": scale, "split": split, "scoring": scoring}
@@ -152,11 +143,6 @@ def _below(found: dict[str, Any], file: str) -> str:
     threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
     said = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
     return f"{where}, {machine['cores']} cores, {threads}; {versions}; {said}. Record: bench/results/{file}."
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

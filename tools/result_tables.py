@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pages import markdown, put
+
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.records import machine_name
 from safeclip.bench.scoreboard import recalls, scoreboard
@@ -25,7 +27,6 @@ from safeclip.bench.wording import did_not_plant, places, seeds, spread
 from safeclip.report.words import attack_name, count, interval, model_name, percent, sentence
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- results: written by tools/result_tables.py -->", "<!-- end of results -->"
 DATA = {
     "bench-emoji.json": "embedded emoji, 32 px",
     "bench-rsicd.json": "RSICD, 64 px",
@@ -67,16 +68,7 @@ def main() -> None:
         print("\n\n".join(made.values()))
         return
     for file, text in made.items():
-        file.write_text(put(file.name, file.read_text("utf-8"), text), "utf-8")
-
-
-def put(name: str, page: str, made: str) -> str:
-    """The page with the table between its markers. Raises ValueError where these are missing."""
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise ValueError(f"{name}: lacks the line {END if found else BEGIN}")
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+        file.write_text(put(file.name, file.read_text("utf-8"), "results", "result_tables.py", text), "utf-8")
 
 
 def readme(folder: Path) -> str:
@@ -110,7 +102,7 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
                 f"{attack_name(row.attack)} {did_not_plant(row)}. " for row in table.rows if not row.took and row.missed
             ]
             note = "".join(map(sentence, missed)) + _note(table, file)
-            parts.append(f"{_markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
+            parts.append(f"{markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
     return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
 
 
@@ -126,7 +118,7 @@ def threats(folder: Path) -> str:
         rows += _threat_rows(alone, methods, unplanted)
     rows.append(["clean top-1", "", "", "", *_clean(table, methods)])
     told = "A cell all in brackets: what a method made of an attack that did not plant, which says little of a defence."
-    return f"{_markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
+    return f"{markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
 
 def _known(table: Table) -> list[str]:
@@ -260,11 +252,6 @@ def _range(found: Sequence[dict[str, Any]], name: str) -> str:
     of those that are evaluated on."""
     values = {about[name] for about in found} or {0}
     return " to ".join(count(value) for value in sorted({min(values), max(values)}))
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 PAGES: dict[str, Callable[[Path], str]] = {"README.md": readme, "docs/method.md": parts, "docs/threats.md": threats}

@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from pages import put
 
 ROOT = Path(__file__).parents[2]
 TOOL = runpy.run_path(str(ROOT / "tools" / "performance_tables.py"))
@@ -16,7 +17,7 @@ RESULTS = ROOT / "bench" / "results"
 @pytest.mark.parametrize("name", TOOL["NAMES"])
 def test_the_committed_page_is_what_the_records_make(name: str) -> None:
     page = TOOL["PAGE"].read_text("utf-8")
-    made = TOOL["put"](page, name, TOOL["table"](RESULTS, name))
+    made = put(TOOL["PAGE"].name, page, name, "performance_tables.py", TOOL["table"](RESULTS, name))
     assert made == page, "run python tools/performance_tables.py"
 
 
@@ -37,5 +38,5 @@ def test_what_was_not_measured_on_a_gpu_is_said(tmp_path: Path) -> None:
 
 
 def test_a_page_without_markers_is_told() -> None:
-    with pytest.raises(ValueError, match="lacks the line <!-- step"):
-        TOOL["put"]("# Performance", "step", "table")
+    with pytest.raises(ValueError, match=r"performance\.md: lacks the line <!-- step"):
+        put("performance.md", "# Performance", "step", "performance_tables.py", "table")

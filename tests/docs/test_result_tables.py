@@ -7,7 +7,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-import pytest
+from pages import put
 
 from safeclip.bench.grid import grid
 from safeclip.bench.spec_file import published
@@ -108,9 +108,6 @@ def test_the_committed_pages_are_what_the_records_make() -> None:
     results = ROOT / "bench" / "results"
     for file, make in TOOL["PAGES"].items():
         page = (ROOT / file).read_text("utf-8")
-        assert TOOL["put"](file, page, make(results)) == page, f"{file}: run python tools/result_tables.py"
-
-
-def test_a_page_without_markers_is_told() -> None:
-    with pytest.raises(ValueError, match=r"README\.md: lacks the line <!-- results"):
-        TOOL["put"]("README.md", "# safeclip", "table")
+        assert put(file, page, "results", "result_tables.py", make(results)) == page, (
+            f"{file}: run python tools/result_tables.py"
+        )
