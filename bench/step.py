@@ -140,7 +140,7 @@ def ours(
         views=ViewsConfig(),
     )
     built = build_method(config, 20 * batch, clip.dim)
-    for pool in getattr(built, "pools", {}).values():
+    for pool in built.pools.values():
         pool.to(device)
         pool.enqueue(torch.randn(pool.size, clip.dim, device=device))
     stepper = Stepper(clip, built, config, arithmetic, device, note=print)

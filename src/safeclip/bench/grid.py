@@ -83,7 +83,7 @@ class Cell:
     def made(self, shape: dict[str, Any]) -> bool:
         """Whether a run of that shape is this one. What it does not name counts as standing at its default; older
         shapes name the sections of other methods too, which no run reads."""
-        others = _others(self.config.method)
+        others = of_others(self.config.method)
         shape = {name: value for name, value in shape.items() if not name.startswith(others)}
         return shape.keys() <= self.shape.keys() and all(
             shape.get(name, self.usual.get(name, _MISSING)) == value for name, value in self.shape.items()
@@ -132,6 +132,11 @@ def flat(values: dict[str, Any], under: str = "") -> dict[str, Any]:
     return out
 
 
+def of_others(method: str) -> tuple[str, ...]:
+    """What the settings of the other methods' sections begin with."""
+    return tuple(f"{name}." for name in METHOD_NAMES if name != method)
+
+
 def _config(spec: Spec, method: MethodSpec) -> RunConfig:
     own = {
         "method": method.method,
@@ -153,13 +158,8 @@ def _config(spec: Spec, method: MethodSpec) -> RunConfig:
 def _settings(config: RunConfig, start: Cell | None) -> dict[str, Any]:
     """What of a config shapes a run. A method reads no other's section."""
     unseen = {*_UNSEEN, *(("model.weights",) if start is not None else ())}
-    others = _others(config.method)
+    others = of_others(config.method)
     return {k: v for k, v in bare(flat(to_dict(config))).items() if k not in unseen and not k.startswith(others)}
-
-
-def _others(method: str) -> tuple[str, ...]:
-    """What the settings of the other methods' sections begin with."""
-    return tuple(f"{name}." for name in METHOD_NAMES if name != method)
 
 
 def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -68,8 +69,6 @@ def check_jobs(jobs: int) -> None:
 def _work(
     spec: Spec, folder: Path, results: Path | None, only: dict[str, list[str]], deadline: float | None, quiet: bool
 ) -> None:
-    import sys
-
     try:
         Bench.open(spec, folder, results).run(only, deadline=deadline, quiet=quiet)
     except (InputError, RunError) as error:

@@ -23,8 +23,8 @@ import yaml
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.bench.claims import alone
-from safeclip.bench.grid import Cell, flat
-from safeclip.config import METHOD_NAMES, to_dict
+from safeclip.bench.grid import Cell, flat, of_others
+from safeclip.config import to_dict
 from safeclip.data.sources import open_classed, without_folders
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate.run import evaluate_run
@@ -178,6 +178,6 @@ def record_of(
 def differences(cell: Cell) -> dict[str, Any]:
     """Dotted settings that are not the training preset's, without the sections of other methods."""
     usual, own = flat(to_dict(preset(cell.config.preset))), flat(to_dict(cell.config))
-    others = tuple(f"{name}." for name in METHOD_NAMES if name != cell.config.method)
+    others = of_others(cell.config.method)
     said = {name: value for name, value in own.items() if name not in _SAID and not name.startswith(others)}
     return {name: value for name, value in said.items() if value != usual[name]}

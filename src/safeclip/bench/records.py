@@ -82,17 +82,13 @@ class Records:
         """
         if self.results is None:
             return
-        plain = published(spec)
         with alone_beside(self.results):
             if self.results.is_file():  # benches in other folders have added to it
                 self.specs, self.published = _read_results(self.results)
-            self._publish(spec, plain, finished, self.results)
-
-    def _publish(self, spec: Spec, plain: dict[str, Any], finished: Iterable[Record], results: Path) -> None:
-        self.specs = [other for other in self.specs if other["name"] != spec.name] + [plain]
-        others = [record for record in self.published if record["bench"] != spec.name]
-        self.published = sorted([*others, *finished], key=_order)
-        write_text(results, _text(self.specs, self.published))
+            self.specs = [other for other in self.specs if other["name"] != spec.name] + [published(spec)]
+            others = [record for record in self.published if record["bench"] != spec.name]
+            self.published = sorted([*others, *finished], key=_order)
+            write_text(self.results, _text(self.specs, self.published))
 
 
 def machine_name(record: Record) -> str:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from safeclip.config.checks import check
 from safeclip.errors import InputError
 
 BASELINE = "clip"
@@ -31,11 +32,6 @@ _OWN = {
 """Settings that the bench gives each run itself -> the field of the spec that says them."""
 
 
-def _check(ok: bool, name: str, value: object, mend: str) -> None:
-    if not ok:
-        raise InputError(f"{name} = {value!r}: {mend}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """Pairs to poison and train on, and held-out ones to evaluate on and to draw target pictures from."""
@@ -48,10 +44,10 @@ class DataSpec:
     """Rows that are evaluated on; target pictures come from them."""
 
     def __post_init__(self) -> None:
-        _check(bool(self.spec), "data.spec", self.spec, "name the data, as in parquet:pairs.parquet")
-        _check(self.split != self.eval_split, "data.eval_split", self.eval_split, "give another split than data.split")
+        check(bool(self.spec), "data.spec", self.spec, "name the data, as in parquet:pairs.parquet")
+        check(self.split != self.eval_split, "data.eval_split", self.eval_split, "give another split than data.split")
         for name, split in (("data.split", self.split), ("data.eval_split", self.eval_split)):
-            _check(split != "all", name, split, "all holds the pictures of the others; give one split")
+            check(split != "all", name, split, "all holds the pictures of the others; give one split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +64,8 @@ class AttackSpec:
     def __post_init__(self) -> None:
         _check_label("attacks.label", self.title)
         mend = f"{NO_ATTACK} is what a run without an attack is called, and no other; give another label"
-        _check((self.name == NO_ATTACK) == (self.title == NO_ATTACK), "attacks.label", self.title, mend)
-        _check(self.name != NO_ATTACK or not self.params, "attacks.params", self.params, "`none` takes no parameters")
+        check((self.name == NO_ATTACK) == (self.title == NO_ATTACK), "attacks.label", self.title, mend)
+        check(self.name != NO_ATTACK or not self.params, "attacks.params", self.params, "`none` takes no parameters")
 
     @property
     def title(self) -> str:
@@ -95,9 +91,9 @@ class MethodSpec:
         _check_label("methods.label", self.title)
         _check_settings("methods.set", self.set)
         lent = self.starts_from is not None
-        _check(not lent or "model.weights" not in self.set, "methods.set", "model.weights", "starts_from gives them")
+        check(not lent or "model.weights" not in self.set, "methods.set", "model.weights", "starts_from gives them")
         plain = self.method == BASELINE and not lent and self.train_on is None
-        _check(
+        check(
             self.title != BASELINE or plain,
             "methods.label",
             self.title,
@@ -132,24 +128,24 @@ class Spec:
 
     def __post_init__(self) -> None:
         named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
-        _check(named, "name", self.name, "give letters, digits, dots and dashes: it names a file")
-        _check(bool(self.attacks) and all(self.attacks), "attacks", self.attacks, "name at least one in each group")
-        _check(bool(self.methods), "methods", self.methods, "name at least one")
-        _check(bool(self.seeds), "seeds", self.seeds, "give at least one")
-        _check(all(0 <= seed < 2**63 for seed in self.seeds), "seeds", self.seeds, "give whole numbers from 0")
-        _check(0 < self.plant_at_least <= 1, "plant_at_least", self.plant_at_least, "give a share above 0, at most 1")
+        check(named, "name", self.name, "give letters, digits, dots and dashes: it names a file")
+        check(bool(self.attacks) and all(self.attacks), "attacks", self.attacks, "name at least one in each group")
+        check(bool(self.methods), "methods", self.methods, "name at least one")
+        check(bool(self.seeds), "seeds", self.seeds, "give at least one")
+        check(all(0 <= seed < 2**63 for seed in self.seeds), "seeds", self.seeds, "give whole numbers from 0")
+        check(0 < self.plant_at_least <= 1, "plant_at_least", self.plant_at_least, "give a share above 0, at most 1")
         _check_settings("set", self.set)
         _once("seeds", list(self.seeds))
         for group in self.attacks:
             _once("attacks", [attack.title for attack in group])
             alone = len(group) == 1 or all(attack.name != NO_ATTACK for attack in group)
-            _check(alone, "attacks", group_title(group), "`none` stands alone")
+            check(alone, "attacks", group_title(group), "`none` stands alone")
         _once("attacks", [group_title(group) for group in self.attacks])
         _once("methods", [method.title for method in self.methods])
         for method in self.methods:
             apart = method.train_on not in (self.data.split, self.data.eval_split, "all")
             mend = "trusted pairs lie in a split that is neither poisoned nor evaluated on"
-            _check(apart, "methods.train_on", method.train_on, mend)
+            check(apart, "methods.train_on", method.train_on, mend)
         self.every_method()
 
     def every_method(self) -> list[MethodSpec]:
@@ -176,7 +172,7 @@ def group_title(group: tuple[AttackSpec, ...]) -> str:
 
 def _check_label(name: str, label: str) -> None:
     ok = 0 < len(label) <= 60 and label.isprintable() and label == label.strip() and " + " not in label
-    _check(ok, name, label, "give 1 to 60 printable characters, without ` + `")
+    check(ok, name, label, "give 1 to 60 printable characters, without ` + `")
 
 
 def _check_settings(name: str, settings: dict[str, Any]) -> None:
@@ -184,9 +180,9 @@ def _check_settings(name: str, settings: dict[str, Any]) -> None:
         if setting in _OWN:
             raise InputError(f"{name}.{setting}: the bench gives it to each run; say it as `{_OWN[setting]}`")
         mend = "write dotted names, as in optim.rate: 0.001"
-        _check(not isinstance(value, dict), f"{name}.{setting}", value, mend)
+        check(not isinstance(value, dict), f"{name}.{setting}", value, mend)
 
 
 def _once(name: str, values: list[Any]) -> None:
     twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-    _check(twice is None, name, twice, "is there twice; leave one out, or give it a label of its own")
+    check(twice is None, name, twice, "is there twice; leave one out, or give it a label of its own")

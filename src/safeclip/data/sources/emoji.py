@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from safeclip.config.checks import check
 from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources.emoji_captions import Words, write_captions
 from safeclip.data.sources.emoji_grounds import COLOURS, paint
@@ -263,5 +264,4 @@ class _Scene:
 
 
 def _check(ok: bool, name: str, value: object, mend: str) -> None:
-    if not ok:
-        raise InputError(f"emoji.{name} = {value!r}: {mend}")
+    check(ok, f"emoji.{name}", value, mend)
