@@ -30,7 +30,7 @@ TEXTS = [f"a drawing of thing {i}" for i in range(23)]
 @pytest.mark.parametrize("batch", [1, 5, 22, 24])
 def test_parts_equal_one_go(embedder: Embedder, pictures: list[np.ndarray], batch: int) -> None:
     for whole, parts in (
-        (embedder.images(pictures, batch=23), embedder.images(iter(pictures), batch=batch)),
+        (embedder.images(pictures, batch=23), embedder.images(pictures, batch=batch)),
         (embedder.texts(TEXTS, batch=23), embedder.texts(TEXTS, batch=batch)),
     ):
         assert whole.shape == (23, 128)

@@ -29,7 +29,8 @@ BPE = Path(__file__).parent / "bpe_4096.txt.gz"
 MAX_LOGIT_SCALE = 4.605170185988092
 """ln 100: the logit scale is clamped to 0..ln 100 after each step (Radford et al. 2021)."""
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-_LOCAL = "local-dir:"
+LOCAL = "local-dir:"
+"""What open_clip has before a folder's name."""
 _QUICK = "-quickgelu"
 """What open_clip adds to the name of an architecture with OpenAI's activation."""
 
@@ -86,7 +87,7 @@ def build_folder(folder: str | Path) -> Clip:
         raise InputError(f"{folder}: its {foreign}, which open_clip would download; take another model")
     open_clip = _factory()
     small = next((n for n in open_clip.list_models() if n.startswith("safeclip-") and open_clip_config(n) == about), "")
-    name = f"{_LOCAL}{folder}"
+    name = f"{LOCAL}{folder}"
     try:
         net = create_net(name, load_weights=False)
         tokenize = _Tokenizer(small) if small else BoundedTokenizer(open_clip.get_tokenizer(name))
@@ -109,7 +110,7 @@ def clip_of(net: Any, name: str, tokenize: BoundedTokenizer, config: dict[str, A
 
     Raises InputError where the net wants pictures that are not prepared here, or knows fewer tokens than there are.
     """
-    where = name.removeprefix(_LOCAL)
+    where = name.removeprefix(LOCAL)
     pictures = open_clip_normalisation(net.visual.preprocess_cfg, f"{where}: preprocess_cfg.")
     size = net.visual.image_size
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)

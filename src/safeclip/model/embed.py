@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -28,16 +28,10 @@ class Embedder:
         """What `images` looks at of a picture, uint8 (S, S, 3): a crop's crop is itself."""
         return clean_crop(image, self.clip.image_size)
 
-    def images(self, images: Iterable[np.ndarray], batch: int = 256) -> Tensor:
+    def images(self, images: Sequence[np.ndarray], batch: int = 256) -> Tensor:
         """uint8 RGB arrays (H, W, 3) of any sizes -> (N, D)."""
-        parts, chunk = [], []
-        for image in images:
-            chunk.append(self.crop(image))
-            if len(chunk) == batch:
-                parts.append(self.crops(torch.from_numpy(np.stack(chunk))))
-                chunk = []
-        if chunk:
-            parts.append(self.crops(torch.from_numpy(np.stack(chunk))))
+        chunks = (images[i : i + batch] for i in range(0, len(images), batch))
+        parts = [self.crops(torch.from_numpy(np.stack([self.crop(image) for image in chunk]))) for chunk in chunks]
         return torch.cat(parts) if parts else torch.empty(0, self.clip.dim)
 
     def texts(self, texts: Sequence[str], batch: int = 1024) -> Tensor:
@@ -61,10 +55,10 @@ class Embedder:
         return self._unit(partial(encode_text, self.clip.net), tokens_BT.to(self.device))
 
     @torch.no_grad()
-    def _unit(self, encode: object, inputs: Tensor) -> Tensor:
+    def _unit(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         training = self.clip.net.training
         self.clip.net.eval()
         with autocast(self.precision, self.device):
-            embedding = encode(inputs)  # type: ignore[operator]
+            embedding = encode(inputs)
         self.clip.net.train(training)
         return F.normalize(embedding.float(), dim=1).cpu()

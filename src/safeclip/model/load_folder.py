@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from safeclip.errors import InputError
-from safeclip.model.build import Clip, build_folder
+from safeclip.model.build import LOCAL, Clip, build_folder
 from safeclip.model.from_transformers import load_transformers
-
-_PREFIX = "local-dir:"
 
 
 def is_model_folder(path: str | Path) -> bool:
     """Whether `path` names a model's folder, and no run's."""
     folder = _folder(path)
     there = [(folder / name).is_file() for name in ("open_clip_config.json", "config.json")]
-    return str(path).startswith(_PREFIX) or (any(there) and not (folder / "config.yaml").is_file())
+    return str(path).startswith(LOCAL) or (any(there) and not (folder / "config.yaml").is_file())
 
 
 def load_folder(path: str | Path) -> Clip:
@@ -31,4 +29,4 @@ def load_folder(path: str | Path) -> Clip:
 
 
 def _folder(path: str | Path) -> Path:
-    return Path(str(path).removeprefix(_PREFIX)).expanduser()
+    return Path(str(path).removeprefix(LOCAL)).expanduser()

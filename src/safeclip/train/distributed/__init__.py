@@ -14,12 +14,12 @@ What must stay true: ranks call the collectives in the same order, whatever they
 
 from __future__ import annotations
 
-from safeclip.train.distributed.engine import engine, last_of, plain, sum_up, whole, whole_weights
+from safeclip.train.distributed.engine import engine, last_of, sum_up, whole
 from safeclip.train.distributed.gather import by_shares, gather, part, rows_to_first
 from safeclip.train.distributed.session import device, ranks
+from safeclip.train.distributed.sharded import plain, whole_weights
 from safeclip.train.distributed.slices import meet, share, shares, split
 from safeclip.train.distributed.talk import (
-    add_up,
     agree,
     anywhere,
     await_first,
@@ -32,7 +32,7 @@ from safeclip.train.distributed.talk import (
 )
 
 __all__ = [
-    "add_up", "agree", "anywhere", "await_first", "by_shares", "device", "engine", "first", "gather", "joined",
+    "agree", "anywhere", "await_first", "by_shares", "device", "engine", "first", "gather", "joined",
     "last_of", "meet", "of_first", "part", "plain", "rank", "ranks", "rows_to_first", "share", "shares", "split",
     "sum_up", "tensors_of_first", "whole", "whole_weights", "world",
 ]  # fmt: skip

@@ -46,21 +46,11 @@ def last_of(towers: nn.Module, last: bool) -> Iterator[None]:
     yield
 
 
-def whole_weights(net: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Inside it, forward passes are no collectives: ranks may take different numbers of them."""
-    return sharded.whole_weights(net)
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """One that FSDP2 computed, such as a norm, as any other tensor. A collective where it is sharded."""
-    return sharded.whole(tensor)
-
-
 def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights or moments as one process has them. A collective where they are sharded; only rank 0 then keeps them."""
     if not any(isinstance(t, DTensor) for t in tensors.values()):
         return tensors
-    found = ((name, sharded.whole(t)) for name, t in tensors.items())
+    found = ((name, sharded.plain(t)) for name, t in tensors.items())
     return {name: t.cpu() for name, t in found if first()}
 
 

@@ -36,8 +36,9 @@ def blocks(net: nn.Module) -> list[nn.Module]:
     return [m for m in reversed(list(net.modules())) if m in found]
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """All of a sharded tensor; a collective."""
+def plain(tensor: Tensor) -> Tensor:
+    """A tensor as one process has it: all of one that is sharded, or that FSDP2 computed, such as a norm. A collective
+    there."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -50,7 +51,8 @@ def laid_out_as(value: Tensor, like: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def whole_weights(net: nn.Module) -> Iterator[None]:
-    """Inside it, every rank has all weights, and forward passes are no collectives."""
+    """Inside it, every rank has all weights, and forward passes are no collectives: ranks may take different numbers of
+    them."""
     parts = [m for m in net.modules() if isinstance(m, FSDPModule)]
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
