@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from safetensors.torch import save_file
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.surrogate import fit_pictures, load_surrogate
-from safeclip.config import ModelConfig
+from safeclip.config import ModelConfig, override
 from safeclip.data.mentions import Mentions
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
@@ -143,6 +145,16 @@ def test_weights_file_needs_its_architecture(clip, run):
         load_surrogate(str(file))
     with pytest.raises(InputError, match="does not fit"):
         load_surrogate(str(file), "safeclip-64px")
+
+
+def test_a_run_sees_its_pictures_normalised_as_it_was_trained_with(run, clip, tmp_path, monkeypatch):
+    tagged, asked = RunDir(tmp_path / "tagged"), []
+    tagged.create(override(preset("emoji"), {"model.tag": "laion2b_s32b_b82k"}))
+    shutil.copytree(run.checkpoints, tagged.checkpoints)
+    monkeypatch.setattr("safeclip.attacks.surrogate.build", lambda config: asked.append(config) or clip)
+    load_surrogate(str(tagged.path))
+    assert asked[0].tag == "laion2b_s32b_b82k"
+    assert asked[0].weights == str(tagged.checkpoints / "epoch-002" / "model.safetensors")
 
 
 def test_what_is_no_surrogate_is_refused_in_one_line(run, sources, tmp_path):

@@ -11,6 +11,7 @@ Success is measured on the target picture as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,19 @@ def plan_surrogate(
 
 
 def load_surrogate(model: str | None, architecture: str | None = None) -> Clip:
-    """A run's newest checkpoint, or a weights file, in eval mode. Raises InputError."""
+    """A run's newest checkpoint, its pictures normalised as the run has it, or a weights file; in eval mode. Raises
+    InputError."""
     if model is None:
         raise InputError("surrogate: give model=RUN, a run directory, or model=FILE with architecture=NAME")
     path = Path(model)
     if path.is_dir():
         run = RunDir(path)
-        architecture, path = run.config().model.name, _newest(run) / "model.safetensors"
-    if architecture is None:
+        config = replace(run.config().model, weights=str(_newest(run) / "model.safetensors"))
+    elif architecture is None:
         raise InputError(f"surrogate.model = {model!r}: weights alone; say what they are of, as in architecture=RN50")
-    clip = build(ModelConfig(name=architecture, weights=str(path)))
+    else:
+        config = ModelConfig(name=architecture, weights=model)
+    clip = build(config)
     clip.net.eval().requires_grad_(False)
     return clip
 
