@@ -45,9 +45,8 @@ def success(facts: Facts) -> Markup:
 
 def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
     """A panel a split: {epoch, chart, says, key}; key marks the first, the middle and the last."""
-    epochs = [int(e) for s in run.splits if (e := number(s.get("epoch"))) is not None]
     by_epoch = {int(s["epoch"]): s for s in run.splits if number(s.get("epoch")) is not None}
-    there = [e for e in sorted(set(epochs)) if run.folder.scores_file(e).is_file()]
+    there = [e for e in sorted(by_epoch) if run.folder.scores_file(e).is_file()]
     if not there:
         return []
     key = {there[0], there[len(there) // 2], there[-1]}
@@ -81,34 +80,30 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
 
 def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
     """The last split seen by two signals, the cosine and an agreement of neighbours; None where there was none."""
-    for split in run.splits[-1:]:
-        epoch = number(split.get("epoch"))
-        table = scores(run, int(epoch)) if epoch is not None else None
-        second = next((name for name in _AGREEMENTS if table is not None and name in table), None)
-        if table is None or second is None:
-            return None
-        points = np.stack([table["similarity"], table[second]], axis=1).astype(float)
-        mine, safe = np.isin(table["uid"], planted), table["safe"].astype(bool)
-        groups = [
-            (kind, [(a, b) for a, b in points[_some(np.flatnonzero(rows))].tolist()])
-            for kind, rows in (("risky", ~mine & ~safe), ("safe", ~mine & safe), ("attack", mine))
-        ]
-        chart = charts.scatter(
-            groups,
-            title="Each pair by two signals",
-            x_label="similarity of picture and caption (cosine)",
-            y_label=_AGREEMENTS[second],
-        )
-        return {"epoch": int(epoch or 0), "chart": chart, "shown": _MOST_POINTS}
-    return None
+    epoch, table = _last_scores(run)
+    second = next((name for name in _AGREEMENTS if name in table), None)
+    if second is None:
+        return None
+    points = np.stack([table["similarity"], table[second]], axis=1).astype(float)
+    mine, safe = np.isin(table["uid"], planted), table["safe"].astype(bool)
+    groups = [
+        (kind, [(a, b) for a, b in points[_some(np.flatnonzero(rows))].tolist()])
+        for kind, rows in (("risky", ~mine & ~safe), ("safe", ~mine & safe), ("attack", mine))
+    ]
+    chart = charts.scatter(
+        groups,
+        title="Each pair by two signals",
+        x_label="similarity of picture and caption (cosine)",
+        y_label=_AGREEMENTS[second],
+    )
+    return {"epoch": epoch, "chart": chart, "shown": _MOST_POINTS}
 
 
 def outliers(run: Run, planted: np.ndarray, detector: str) -> dict[str, Any] | None:
     """A filter's scores: {chart, all, clean}, each of these two (dropped, of how many pairs); clean is None where no
     planted pair is known. None where the scores are not at hand."""
-    epoch = number(run.splits[-1].get("epoch")) if run.splits else None
-    table = scores(run, int(epoch)) if epoch is not None else None
-    if table is None or "risk" not in table or not np.isfinite(table["risk"]).any():
+    _, table = _last_scores(run)
+    if "risk" not in table or not np.isfinite(table["risk"]).any():
         return None
     risk, kept = table["risk"].astype(float), table["safe"].astype(bool)
     mine, finite = np.isin(table["uid"], planted), risk[np.isfinite(risk)]
@@ -148,6 +143,13 @@ def line_kind(facts: Facts, run: Run) -> str:
     """CSS classes of a run's lines: plain CLIP's own colour; the others are told apart by their strokes."""
     others = [other for other in facts.runs if other.method != "clip"]
     return "clip" if run.method == "clip" else f"safeclip dash{next(i for i, o in enumerate(others) if o is run)}"
+
+
+def _last_scores(run: Run) -> tuple[int, dict[str, np.ndarray]]:
+    """Epoch and scores of the last split; no column where they are not at hand."""
+    epoch = number(run.splits[-1].get("epoch")) if run.splits else None
+    table = scores(run, int(epoch)) if epoch is not None else None
+    return int(epoch or 0), table or {}
 
 
 def _components(split: dict[str, Any]) -> list[tuple[float, float, float]]:
