@@ -146,7 +146,8 @@ def _imagenet_names() -> dict[str, str]:
 
 def part_of(pictures: Sequence[str] | np.ndarray, classes: Sequence[str], names: Sequence[str], where: str) -> Part:
     """The part, once its numbers and names agree. Raises InputError. where: the set's folder."""
-    strange = next((kind for kind in classes if kind not in set(names)), None) if set(classes) - set(names) else None
+    known = set(names)
+    strange = next((kind for kind in classes if kind not in known), None)
     if strange is not None:
         raise InputError(f"data {where}: the class {strange[:80]!r} is none of the set's; fetch the set again")
     if not len(pictures) or len(pictures) != len(classes):

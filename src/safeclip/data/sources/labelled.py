@@ -21,8 +21,8 @@ from safeclip.errors import InputError
 
 
 class Labelled:
-    """name: the data spec. fingerprint: see `fingerprint`. labels_N: int32, index into class_names, -1 where there is
-    none.
+    """name: the data spec. fingerprint: see `fingerprint`. length: pairs. classes: names, sorted, and of each pair the
+    index into them, int32 (N,), -1 where it has none; None: the data has no classes.
     """
 
     templates: tuple[str, ...] = ()

@@ -1,5 +1,4 @@
-"""Numbers, texts, lists, dicts and byte arrays out of a pickle, without unpickling it: no pickle is
-ever loaded).
+"""Numbers, texts, lists, dicts and byte arrays out of a pickle, without unpickling it: no pickle is ever loaded.
 
 CIFAR is published as pickles only. Their opcodes are walked here like the tokens of any other file: what would import
 a name or call it becomes a record that says so (Call), and nothing is imported or called. What must stay true: the
