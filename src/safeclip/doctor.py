@@ -14,6 +14,7 @@ from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_classed, open_pairs
+from safeclip.data.spread import spread
 from safeclip.errors import InputError
 from safeclip.model import precision
 from safeclip.model.build import architectures
@@ -91,7 +92,7 @@ def _look_through(data: DataConfig) -> dict[str, Any]:
     source = open_pairs(data)
     reader = Reader(source, data)
     sides, captions, reasons, example = [], [], [], ""
-    uids = np.unique(np.linspace(0, len(source) - 1, min(SAMPLE, len(source))).astype(np.int64)).tolist()
+    uids = spread(len(source), SAMPLE).tolist()
     for uid in uids:
         try:
             image, texts = reader.read(uid)

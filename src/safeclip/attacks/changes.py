@@ -13,6 +13,7 @@ import numpy as np
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.attacks.victims import picture
 from safeclip.data.pairs import Source
+from safeclip.data.spread import spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,8 @@ def changes(manifest: Manifest, source: Source, attack: str, most: int) -> list[
     manifest.check(source)
     manifest.attack(attack)
     rows = [row for row in manifest.planted if row.attack == attack]
-    spread = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)).tolist()
     found = []
-    for row in (rows[i] for i in spread):
+    for row in (rows[i] for i in spread(len(rows), most).tolist()):
         before = picture(source, row.uid)
         if before is not None:
             own = source.captions(row.uid)

@@ -21,6 +21,7 @@ from safeclip.config import DataConfig
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair, Pair, Source, Unreadable
 from safeclip.data.sources.labelled import Texts
+from safeclip.data.spread import spread
 from safeclip.errors import Halted, InputError
 
 PATIENCE = (0.0, 1.0, 3.0, 10.0)
@@ -110,7 +111,7 @@ class Reader:
     def _sample(self) -> dict[int, int | str]:
         """uid -> bytes of the decoded picture, or why the pair cannot be used; 32 pairs spread over the data."""
         found: dict[int, int | str] = {}
-        for uid in np.linspace(0, len(self) - 1, min(32, len(self)), dtype=np.int64).tolist():
+        for uid in spread(len(self), 32).tolist():
             try:
                 found[uid] = self.read(uid)[0].nbytes
             except BadPair as bad:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from safeclip.data.pairs import BadPair, Source
+from safeclip.data.spread import spread
 
 
 def same_pictures(one: Source, other: Source) -> bool:
     """Whether they hold the same pictures, judged by their number and by 16 spread over them."""
     if len(one) != len(other):
         return False
-    uids = np.linspace(0, len(one) - 1, min(16, len(one)), dtype=np.int64).tolist()
+    uids = spread(len(one), 16).tolist()
     return all(one.label(uid) == other.label(uid) and _picture(one, uid) == _picture(other, uid) for uid in uids)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
+from safeclip.data.spread import spread as places
 from safeclip.errors import InputError
 from safeclip.evaluate.wilson import wilson
 
@@ -39,9 +40,7 @@ def share_of(hit_N: Tensor) -> float:
 
 def spread(rows: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the rows, evenly spread."""
-    if len(rows) <= most:
-        return rows
-    some: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    some: np.ndarray = rows[places(len(rows), most)]
     return some
 
 

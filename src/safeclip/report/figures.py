@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from safeclip.data.spread import spread
 from safeclip.report import charts
 from safeclip.report.facts import Facts, Run, scores
 from safeclip.report.story import attack_names
@@ -50,8 +51,7 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
     if not there:
         return []
     key = {there[0], there[len(there) // 2], there[-1]}
-    spread = np.linspace(0, len(there) - 1, min(len(there), _MOST_EPOCHS)).astype(int)
-    some = {there[i] for i in spread.tolist()} | key
+    some = {there[i] for i in spread(len(there), _MOST_EPOCHS).tolist()} | key
     out = []
     for epoch in sorted(some):
         table = scores(run, epoch)
@@ -87,7 +87,7 @@ def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
     points = np.stack([table["similarity"], table[second]], axis=1).astype(float)
     mine, safe = np.isin(table["uid"], planted), table["safe"].astype(bool)
     groups = [
-        (kind, [(a, b) for a, b in points[_some(np.flatnonzero(rows))].tolist()])
+        (kind, [(a, b) for a, b in points[rows][spread(int(rows.sum()), _MOST_POINTS)].tolist()])
         for kind, rows in (("risky", ~mine & ~safe), ("safe", ~mine & safe), ("attack", mine))
     ]
     chart = charts.scatter(
@@ -157,8 +157,3 @@ def _components(split: dict[str, Any]) -> list[tuple[float, float, float]]:
     if not all(isinstance(p, list) and None not in map(number, p) for p in parts):
         return []
     return [(float(m), float(v), float(w)) for m, v, w in zip(*parts, strict=False)]  # type: ignore[arg-type]
-
-
-def _some(rows: np.ndarray) -> np.ndarray:
-    """At most _MOST_POINTS of the rows, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_POINTS)).astype(int)] if len(rows) else rows
