@@ -18,8 +18,7 @@ def kdist(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int =
     """Distance to the k-th nearest other, float32 (N,), in 0..2; 0 for a pair that has no other. High is suspicious.
 
     image_ND: unit embeddings. chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought
-    among a random subset of this size. Where there are fewer than k others, the farthest of
-    them counts.
+    among a random subset of this size. Where there are fewer than k others, the farthest of them counts.
 
     Raises:
         ValueError: image_ND is not (N, D), or k, chunk or max_reference is below 1.

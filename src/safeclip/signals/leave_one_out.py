@@ -41,8 +41,7 @@ def predictions(
 
     given_N: what `features` are made of, a row a picture. features: put to mean 0 and deviation 1 here, those that
     never vary to 0. penalty: lambda. chunk: pictures looked at together. max_reference: above this many pairs, a random
-    subset of this size is fitted to. voters_N: bool, the only pairs that are fitted to; None:
-    all.
+    subset of this size is fitted to. voters_N: bool (N,), the only pairs fitted to; None: all.
 
     Raises:
         ValueError: no pairs, or penalty, chunk or max_reference not positive.

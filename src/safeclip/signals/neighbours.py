@@ -30,9 +30,9 @@ def neighbour_agreement(
 
     image_ND, text_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are copies of one picture
     (`copies.copy_groups`) and are no neighbours of each other; None takes each pair for itself. chunk: rows compared at
-    once. max_reference: above this many pairs, neighbours are sought among a random subset of this size.
-    device: where they are compared; None: where the embeddings lie.
-    Where fewer than k others exist, the mean is over those; with none at all the agreement is 0.
+    once. max_reference: above this many pairs, neighbours are sought among a random subset of this size. device:
+    where they are compared; None: where the embeddings lie. Where fewer than k others exist, the mean is over those;
+    with none at all the agreement is 0.
 
     Raises:
         ValueError: shapes or lengths differ, k or chunk or max_reference below 1.

@@ -29,10 +29,10 @@ def shared_pattern(
     """Mean correlation of each picture's fine pattern with the k most alike, float32 (N,), -1..1. High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). chunk: pictures compared at once. max_reference: above this many pictures,
-    those alike are sought among a random subset of this size. device: where they are compared;
-    None is the CPU. Where fewer than k others exist, the mean is over those; a picture that is alone scores 0.
+    those alike are sought among a random subset of this size. device: where they are compared; None is the CPU.
     strong: faint patterns count less: beaches with one shore, deserts without detail then have little in common; what
-    was laid over pictures still has.
+    was laid over pictures still has. Where fewer than k others exist, the mean is over those; a picture that is alone
+    scores 0.
 
     Raises:
         ValueError: not uint8 (N, H, W, 3); k, chunk or max_reference below 1.

@@ -65,7 +65,11 @@ def bin_of(scores: np.ndarray, bins: int) -> np.ndarray:
 
 
 def fit_mixture(scores_N: np.ndarray, fit: Literal["converged", "paper"] = "converged") -> Mixture:
-    """The mixture of cosines (N,); `fit_histogram` of their histogram.
+    """The mixture of cosines (N,), any float, in -1..1; `fit_histogram` of their histogram. fit: as there.
+
+    Raises:
+        ValueError: no such `fit`.
+        RunError: a score is NaN or no cosine, or there are fewer than 2, or all of them are equal.
 
     >>> rng = np.random.default_rng(0)
     >>> mixture = fit_mixture(np.concatenate([rng.normal(0.0, 0.05, 5000), rng.normal(0.4, 0.05, 5000)]))

@@ -24,6 +24,8 @@ def first_share(
 ) -> tuple[float, float, bool]:
     """Share of the pairs at or above the mixture's cut, held within share_min..share_max.
 
+    scores_N: cosines (N,) in -1..1, float32 or float64, those that the mixture was fitted to. posterior: of the upper
+    component, in 0..1, that the cut has to reach. share_min, share_max: in 0..1.
     Returns the share, the cut that gives it (the mixture's, or where it was clamped the score of the last pair let in),
     and whether it was clamped.
 
@@ -58,17 +60,19 @@ def first_share(
 
 
 def share_at(t: int, first: float, growth: float, cap: float) -> float:
-    """Safe share of defended epoch t, counted from 0: first + growth * t, at most `cap`, and never below `first`."""
+    """Safe share of defended epoch t, counted from 0: first + growth * t, at most `cap`, and never below `first`. All
+    are shares of the pairs, in 0..1; growth: what an epoch adds."""
     return min(first + growth * t, max(cap, first))
 
 
 def safest(risk_N: np.ndarray, share: float, allowed_N: np.ndarray | None = None) -> np.ndarray:
-    """Mask (N,) of the round(share * N) pairs of least risk; ties go to the lower index, that is the lower uid.
+    """Mask, bool (N,), of the round(share * N) pairs of least risk; ties go to the lower index, that is the lower uid.
 
+    risk_N: float32 or float64; of a signal that is high where a pair is safe, such as the cosine, give its negative.
     allowed_N: bool, False for pairs that never enter; where fewer are allowed than asked for, all of those.
 
     Raises:
-        ValueError: lengths differ, or the share is not within 0..1.
+        ValueError: shapes differ, or the share is not within 0..1.
         RunError: the mask would be empty or full, or a risk is NaN.
     """
     count = len(risk_N)

@@ -43,9 +43,9 @@ def embed_all(
 ) -> Embeddings:
     """Clean embeddings of all usable pairs. Pairs that cannot be read leave `bad.usable`.
 
-    draw: of pairs, by their captions and uids, the caption that is each one's text; None takes the mean over all, for
-    what training never draws must not speak for what it does. vectors: whether the embeddings are
-    kept, or their cosines alone.
+    draw: of pairs, by their captions and uids, the caption that is each one's text, since what training never draws
+    must not speak for what it does; None takes the mean over all. vectors: whether the embeddings are kept, or their
+    cosines alone.
     """
     count, dim = len(reader) if distributed.first() else 0, embedder.clip.dim
     uids = np.flatnonzero(bad.usable)
