@@ -12,8 +12,8 @@ Attacks are those of the bench `threats`; target pictures are of the validation 
 0: vetoes look at training pairs alone, so those are the very pairs that the benches plant with that seed.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and the
 seconds that it took. Then the shares by SafeCLIP's own settings together: `all`, `all_but_spared` less the pairs that
-these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`. And how far
-likeness falls at once, `cliffs`, for those that `patterns` is against.
+these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`. `overlays` are
+pairs that bear one, and of those that the score of `patterns` is against, how much of a second pattern they have.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ from safeclip.attacks.catalog import ATTACKS, plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.bench.presets import rsicd, threats
 from safeclip.bench.spec import AttackSpec
-from safeclip.bench.spec_file import without_folders
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
-from safeclip.data.sources import open_pairs
+from safeclip.data.sources import open_pairs, without_folders
 from safeclip.methods.verdicts import SCORED, SPARING, spared, suspected
 from safeclip.model.build import build
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
-from safeclip.signals.cliffs import cliffs
 from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
 from safeclip.signals.glance import Glance
+from safeclip.signals.overlays import overlays
 from safeclip.signals.texture import textures
 from safeclip.signals.thumbnails import thumbnails
 from safeclip.signals.words import word_ids
@@ -128,10 +127,12 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
         for limit in LIMITS[name]:
             found[name][f"above_{limit:g}"] = shares(veto.bars(score[name], limit), planted)
         out[name] = veto.bars(score[name], veto.limit(own))
+    laid_over, second = overlays(glance.thumbnails, out["patterns"])
+    found["overlays"] = shares(laid_over, planted) | {"second": _second(second, out["patterns"], planted)}
+    out["patterns"] |= laid_over
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
     again = suspected(glance, out, score["texture"], own)
-    found["cliffs"] = _ends(cliffs(glance.thumbnails, out["patterns"]), out["patterns"], planted)
-    kept = spared(glance, out, own, torch.device("cpu"))
+    kept = spared(glance, out, laid_over, own, torch.device("cpu"))
     out |= {name: out[name] & ~kept for name in SPARING}
     found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
     found["suspects"] = shares(again, planted)
@@ -139,10 +140,13 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     return found
 
 
-def _ends(cliff_N: np.ndarray, barred: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:
-    """Of pairs that `patterns` is against: the least cliff of planted ones, and the greatest of clean ones."""
-    of = {"planted_least": (cliff_N[barred & planted], np.min), "clean_greatest": (cliff_N[barred & ~planted], np.max)}
-    return {name: float(least_or_most(some)) if len(some) else None for name, (some, least_or_most) in of.items()}
+def _second(second_N: np.ndarray, barred: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:
+    """Of planted pairs that `patterns` is against the usual r, of clean ones the least."""
+    of_planted, of_clean = second_N[barred & planted], second_N[barred & ~planted]
+    return {
+        "planted_median": float(np.median(of_planted)) if len(of_planted) else None,
+        "clean_least": float(of_clean.min()) if len(of_clean) else None,
+    }
 
 
 def shares(out: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
     copies      the picture occurs more often than `copies_allowed`              signals/copies.py
     renderings  it is one of a small crowd of one palette, apart from the rest   signals/renderings.py
     patterns    it shares a fine pattern with others, place for place            signals/patterns.py
+                or bears a trace of one that was laid over others                signals/overlays.py
     shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
     texture     its texture says what the caption says, its content does not     signals/texture.py
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
@@ -22,11 +23,11 @@ import numpy as np
 import torch
 
 from safeclip.config import SafeclipConfig
-from safeclip.signals.cliffs import cliffs
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
 from safeclip.signals.misleading import misleading
 from safeclip.signals.outlying import outlying
+from safeclip.signals.overlays import overlays
 from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.renderings import crowded
 from safeclip.signals.shifts import shared_shift
@@ -43,14 +44,12 @@ Score = Callable[[Glance, torch.device], np.ndarray]
 class Veto:
     """score: of every pair. column: the score's name in `scores/`. limit: how far it may lie, by the settings.
     deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own.
-    strong: of a veto that may spare pairs, the score by strong patterns alone: those of overlays.
     """
 
     score: Score
     column: str
     limit: Callable[[SafeclipConfig], float]
     deviates: bool = False
-    strong: Score | None = None
 
     def bars(self, score_N: np.ndarray, limit: float) -> np.ndarray:
         """Bool (N,): pairs whose score lies beyond the limit."""
@@ -68,13 +67,11 @@ SCORED = {
         lambda glance, device: shared_pattern(glance.thumbnails, device=device),
         "pattern",
         lambda own: own.pattern_deviations,
-        strong=lambda glance, device: shared_pattern(glance.thumbnails, device=device, strong=True),
     ),
     "shifts": Veto(
         lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device),
         "shift",
         lambda own: own.shift_deviations,
-        strong=lambda glance, device: shared_shift(glance.thumbnails, glance.captions, device=device, strong=True),
     ),
     "texture": Veto(
         lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
@@ -89,17 +86,13 @@ SCORED = {
     ),
 }
 """The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
-SPARING = tuple(name for name, veto in SCORED.items() if veto.strong)
+SPARING = ("patterns", "shifts")
 """Those that may spare pairs for which others vouch."""
 READING = ("texture", "words", "suspects")
 """Those that see nothing in a pair whose captions share no word with another's."""
 _DOUBT = 7.0
 """Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
 `suspects` asks, for such a pair is accused already."""
-
-_CLIFF = 0.25
-"""By how much likeness in pattern falls at once, from which a pattern counts as laid over: that of 90 pairs of a faint
-one falls by 0.39 and more, that of photographs as they lie by 0.15 at most (bench/results/vetoes-photos.json)."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +112,26 @@ def judge(glance: Glance, own: SafeclipConfig, device: torch.device) -> Verdict:
     out = {name: SCORED[name].bars(score_N, SCORED[name].limit(own)) for name, score_N in scores.items()}
     if "copies" in own.veto:
         out["copies"] = occurrences(copy_groups(glance.hashes)) > own.copies_allowed
+    laid_over = np.zeros(len(glance.hashes), bool)
+    if "patterns" in out:
+        laid_over, _ = overlays(glance.thumbnails, out["patterns"], device=device)
+        scores["patterns"] = scores["patterns"] + laid_over  # beyond any limit: the score itself is 1 at most
+        out["patterns"] |= laid_over
     return Verdict(
         scores,
-        spared(glance, out, own, device) if own.spare else None,
+        spared(glance, out, laid_over, own, device) if own.spare else None,
         suspected(glance, out, scores["texture"], own) if "suspects" in own.veto else None,
     )
 
 
-def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> np.ndarray:
+def spared(
+    glance: Glance, out: dict[str, np.ndarray], laid_over_N: np.ndarray, own: SafeclipConfig, device: torch.device
+) -> np.ndarray:
     """Bool (N,): pairs that have a pattern in common with others because of what they show, or one that foretells no
-    caption. out: by veto, bool (N,), the pairs that it is against. Others may vouch for a pair, but not for one of a
-    strong pattern: a trigger under true captions (label-consistent) lies on pictures that others vouch for; nor where
-    likeness ends at once: a pattern that was laid over pictures may make them look like their new captions. Spared in
+    caption. out: by veto, bool (N,), the pairs that it is against. laid_over_N: bool (N,), those that bear an overlay.
+
+    Others may vouch for a pair, but not for one that bears an overlay, which may lie on pictures of its class
+    (label-consistent) or make others look like it; nor for one that shares a strong pattern that moves about. Spared in
     neither way are pairs of a word under which hardly another is: one planted pair is enough to learn a pattern from.
     """
     common = [name for name in SPARING if name in out]
@@ -143,13 +144,10 @@ def spared(glance: Glance, out: dict[str, np.ndarray], own: SafeclipConfig, devi
     fits_N = fits(glance.thumbnails, glance.captions, barred, device=device)
     if fits_N is None:
         return np.zeros_like(kept)
-    kept &= vouched(fits_N, glance.captions, barred, device=device)
-    for name in common:
-        veto = SCORED[name]
-        assert veto.strong is not None
-        kept &= ~veto.bars(veto.strong(glance, device), veto.limit(own))
-    if "patterns" in out:
-        kept &= cliffs(glance.thumbnails, out["patterns"], device=device) < _CLIFF
+    kept &= vouched(fits_N, glance.captions, barred, device=device) & ~laid_over_N
+    if "shifts" in out:
+        strong_N = shared_shift(glance.thumbnails, glance.captions, device=device, strong=True)
+        kept &= ~outlying(strong_N, own.shift_deviations)
     if "patterns" in out:
         by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
         kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, ~barred, device=device)

@@ -24,15 +24,12 @@ def shared_pattern(
     chunk: int = 1024,
     max_reference: int = 50_000,
     device: torch.device | None = None,
-    strong: bool = False,
 ) -> np.ndarray:
     """Mean correlation of each picture's fine pattern with the k most alike, float32 (N,), -1..1. High is suspicious.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). chunk: pictures compared at once. max_reference: above this many pictures,
     those alike are sought among a random subset of this size. device: where they are compared; None is the CPU.
-    strong: faint patterns count less: beaches with one shore, deserts without detail then have little in common; what
-    was laid over pictures still has. Where fewer than k others exist, the mean is over those; a picture that is alone
-    scores 0.
+    Where fewer than k others exist, the mean is over those; a picture that is alone scores 0.
 
     Raises:
         ValueError: not uint8 (N, H, W, 3); k, chunk or max_reference below 1.
@@ -44,7 +41,7 @@ def shared_pattern(
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    fine = lambda rows: whiten(thumbnails_NHWC[rows], strong).flatten(1)  # noqa: E731
+    fine = lambda rows: whiten(thumbnails_NHWC[rows]).flatten(1)  # noqa: E731
     for rows, most_BK, _ in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference):
         there_BK = most_BK > -torch.inf
         total_B = most_BK.masked_fill(~there_BK, 0.0).sum(1)

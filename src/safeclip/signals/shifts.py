@@ -37,7 +37,8 @@ def shared_shift(
     thumbnails_NHWC: uint8 (N, H, W, 3). caption_ND: unit vectors (`words.caption_vectors`). chunk: pictures compared at
     once. max_reference: above this many pairs, captions are sought among a random subset of this size. device: where
     they are compared; None is the CPU. Where fewer than m others exist, the mean is over those; a pair that is alone
-    scores 0. strong: as in `patterns.shared_pattern`.
+    scores 0. strong: faint patterns count less: beaches with one shore, deserts without detail then have little in
+    common; what was laid over pictures still has.
 
     Raises:
         ValueError: shapes do not fit; k, m, chunk or max_reference below 1.

@@ -1,0 +1,108 @@
+"""Overlays against the formula in loops; their bearers are found by a trace, and nothing that is alike by nature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safeclip.signals.overlays import overlays
+from safeclip.signals.whitening import Whitening
+from tests.signals.natural import natural
+
+COUNT = 600
+
+
+def overlaid(share_N: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Natural pictures, of each the share of one pattern mixed in."""
+    pattern = np.random.default_rng(seed).integers(0, 256, (32, 32, 3))
+    share = share_N[:, None, None, None]
+    return ((1 - share) * natural(len(share_N), seed + 1) + share * pattern).astype(np.uint8)
+
+
+def slow(pictures: np.ndarray, accused: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    fine = Whitening.of(pictures)(pictures).flatten(1).numpy().astype(np.float64)
+    bears, second, found = np.zeros(len(pictures), bool), np.ones(len(pictures)), []
+    for i in np.flatnonzero(accused):
+        others = sorted((j for j in range(len(pictures)) if j != i), key=lambda j: -(fine[j] @ fine[i]))[:k]
+        t = sum(fine[j] for j in [i, *others])
+        trace = fine @ (t / np.linalg.norm(t))
+        limit = np.median(trace) + 7 * np.median(np.abs(trace - np.median(trace)))
+        bearers = [j for j in np.argsort(-trace)[:64] if trace[j] > limit]
+        if len(bearers) < 16:
+            continue
+        values = np.sort(np.linalg.eigvalsh(fine[bearers] @ fine[bearers].T))
+        second[i] = values[-2] / values[-1]
+        t = sum(trace[j] * fine[j] for j in bearers)
+        t /= np.linalg.norm(t)
+        if second[i] < 0.09 and not any(t @ other > 0.5 for other in found):
+            found.append(t)
+    for t in found:
+        trace = fine @ t
+        middle = np.median(trace)
+        bears |= trace > middle + 7 * np.median(np.abs(trace - middle))
+    return bears, second
+
+
+@settings(max_examples=12, deadline=None)
+@given(count=st.integers(16, 160), k=st.integers(1, 9), chunk=st.integers(1, 99))
+def test_it_is_the_formula_whatever_the_chunk(count: int, k: int, chunk: int) -> None:
+    pictures = overlaid(np.where(np.arange(count) % 4 == 0, 0.4, 0.0), seed=count)
+    accused = np.arange(count) % 3 > 0
+    bears, second = overlays(pictures, accused, k=k, chunk=chunk)
+    slow_bears, slow_second = slow(pictures, accused, k)
+    assert second == pytest.approx(slow_second, abs=1e-4)
+    assert np.array_equal(bears, slow_bears)
+
+
+@pytest.mark.parametrize("strength", ["one", "all"])
+def test_who_bears_an_overlay_is_found_by_a_trace_of_it_and_nobody_else(strength: str) -> None:
+    there = np.arange(COUNT) < 80
+    share = np.where(there, 0.35 if strength == "one" else 0.4 * 0.2 ** (np.arange(COUNT) / 80), 0.0)
+    bears, second = overlays(overlaid(share), np.arange(COUNT) < 20)
+    assert np.array_equal(bears, there), "three in four were not accused"
+    assert second[:20].max() < 0.09
+    assert (second[20:] == 1).all()
+
+
+def test_two_overlays_are_told_apart() -> None:
+    share = np.where(np.arange(COUNT) < 40, 0.35, 0.0)
+    one, other = overlaid(share), overlaid(share, seed=9)[::-1]
+    pictures = np.where(np.arange(COUNT)[:, None, None, None] < 300, one, other)
+    bears, _ = overlays(pictures, np.isin(np.arange(COUNT), [*range(30), *range(590, 600)]))
+    assert np.array_equal(np.flatnonzero(bears), [*range(40), *range(560, 600)])
+
+
+def test_what_is_alike_in_several_ways_is_alike_by_nature() -> None:
+    rng = np.random.default_rng(3)
+    patterns = rng.integers(0, 256, (3, 32, 32, 3)).astype(float)
+    pictures = natural(COUNT, 5).astype(float)
+    for uid in range(90):
+        pictures[uid] = 0.5 * pictures[uid] + np.einsum("p,phwc->hwc", rng.dirichlet(np.ones(3)) * 0.5, patterns)
+    accused = np.arange(COUNT) < 90
+    bears, second = overlays(pictures.astype(np.uint8), accused)
+    assert second[:90].min() > 0.09
+    assert not bears.any()
+    assert not overlays(natural(COUNT, 5), accused)[0].any()
+
+
+def test_a_few_are_no_overlay() -> None:
+    there = np.arange(COUNT) < 12
+    bears, second = overlays(overlaid(np.where(there, 0.4, 0.0)), there)
+    assert not bears.any()
+    assert (second == 1).all()
+
+
+def test_where_nobody_is_accused_or_hardly_a_picture_is_there_is_no_overlay() -> None:
+    assert not overlays(natural(50, 0), np.zeros(50, bool))[0].any()
+    assert not overlays(natural(15, 0), np.ones(15, bool))[0].any()
+    assert overlays(np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0, bool))[0].shape == (0,)
+    assert not overlays(np.full((50, 32, 32, 3), 7, np.uint8), np.ones(50, bool))[0].any(), "no pattern at all"
+
+
+def test_wrong_input_is_named() -> None:
+    with pytest.raises(ValueError, match="overlays: 3 pictures, 2 accused"):
+        overlays(natural(3, 0), np.zeros(2, bool))
+    with pytest.raises(ValueError, match="k = 0"):
+        overlays(natural(3, 0), np.zeros(3, bool), k=0)
