@@ -56,11 +56,16 @@ LIMITS = {
     "texture": (2.0, OWN.texture_deviations, 3.0, 4.0),
     "words": (6.0, OWN.word_deviations, 10.0),
 }
+GRADED = {"count": 160, "alpha": 0.4, "weakest": 0.05}
 MORE = (
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="badnets", label="moving, true captions", params={"count": 72, "label": "clean"}),
+    AttackSpec(name="blended-graded", params=GRADED),
+    AttackSpec(name="blended-graded", label="graded, towards port", params={**GRADED, "target_class": "port"}),
+    AttackSpec(name="blended-graded", label="graded, fainter", params={**GRADED, "count": 240, "weakest": 0.01}),
 )
-"""On photographs, beside the attacks of the bench: what sparing might let through."""
+"""On photographs, beside the attacks of the bench: what sparing might let through. Blended's pattern makes pictures
+look like RSICD's class *port*."""
 
 
 def main() -> None:

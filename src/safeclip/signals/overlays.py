@@ -30,6 +30,8 @@ _ONE = 0.09
 0.11 and more (docs/lab.md, 23)."""
 _FEWEST, _MOST = 16, 64
 """Bearers that are asked. Fewer must have more of the pattern."""
+_ASKED = 8192
+"""Accused pairs that are asked, at most: where an overlay lies on enough to be found, many of them bear it."""
 _TRACE = 7.0
 """Median deviations beyond which a picture bears a pattern; of a normal distribution, 1 in 800,000 lies there."""
 _SAME = 0.5
@@ -45,8 +47,8 @@ def overlays(
     max_reference: int = 50_000,
     device: torch.device | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs that bear a trace of an overlay that accused ones are found under, they among them: bool (N,). And r of the
-    accused, float32 (N,), 0..1; 1 for all others, and where too few bear the pattern.
+    """Pairs that bear a trace of an overlay that accused ones are found under, they among them: bool (N,). And r of
+    those asked, float32 (N,), 0..1; 1 for all others, and where too few bear the pattern.
 
     thumbnails_NHWC: uint8 (N, H, W, 3). accused_N: bool, the pairs whose patterns are asked. k: others that a pattern
     is taken from. chunk, max_reference, device: as in `patterns.shared_pattern`.
@@ -63,6 +65,7 @@ def overlays(
     asked_R, reference_M = np.flatnonzero(accused_N), drawn(thumbnails_NHWC, max_reference)
     if not len(asked_R) or len(reference_M) < _FEWEST:
         return bears_N, second_N
+    asked_R = asked_R[drawn(thumbnails_NHWC[asked_R], _ASKED)]
     whiten = Whitening.of(thumbnails_NHWC, device)
     fine: Features = lambda rows: whiten(thumbnails_NHWC[rows]).flatten(1)  # noqa: E731
     fine_MP = torch.cat([fine(part) for part in _parts(reference_M, chunk)])
