@@ -62,7 +62,8 @@ MORE = (
     AttackSpec(name="badnets", label="moving, true captions", params={"count": 72, "label": "clean"}),
     AttackSpec(name="blended-graded", params=GRADED),
     AttackSpec(name="blended-graded", label="graded, towards port", params={**GRADED, "target_class": "port"}),
-    AttackSpec(name="blended-graded", label="graded, fainter", params={**GRADED, "count": 240, "weakest": 0.01}),
+    AttackSpec(name="blended-graded", label="graded, down to 0.01", params={**GRADED, "count": 240, "weakest": 0.01}),
+    AttackSpec(name="blended", label="blended at 0.15", params={"count": 150, "alpha": 0.15}),
 )
 """On photographs, beside the attacks of the bench: what sparing might let through. Blended's pattern makes pictures
 look like RSICD's class *port*."""
