@@ -41,13 +41,16 @@ def data(kind: str) -> tuple[Data, np.ndarray]:
     words[:, :3] = of[:, None] * 3 + np.arange(1, 4)
     # Captions that have little to do with their pictures:
     words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[of > 4]
-    among = of == TARGET if kind == "true captions" else ~np.isin(of, [SHORE, TARGET])
+    among = of == TARGET if kind.startswith("true captions") else ~np.isin(of, [SHORE, TARGET])
     planted = rng.permutation(np.flatnonzero(among))[:60]
     if kind.startswith("faint"):
         for uid in planted:
             blur(uid)
     else:
-        pictures[planted, -7:, -7:] = rng.integers(0, 256, (7, 7, 3))
+        patch = rng.integers(0, 256, (7, 7, 3))
+        for uid in planted:
+            y, x = rng.integers(0, 26, 2) if kind.endswith("anywhere") else (25, 25)
+            pictures[uid, y : y + 7, x : x + 7] = patch
     words[planted, :3] = TARGET * 3 + np.arange(1, 4)
     made.thumbnails, made.words = pictures, words
     return made, np.isin(np.arange(COUNT), planted)
@@ -65,7 +68,15 @@ def vetoes(made: Data, **changes: Any) -> Vetoes:
     return found
 
 
-@pytest.mark.parametrize("kind", ["captions of another class", "faint, captions of another class", "true captions"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "captions of another class",
+        "faint, captions of another class",
+        "true captions",
+        "true captions, anywhere",
+    ],
+)
 def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> None:
     made, planted = data(kind)
     alike = shore(classed(COUNT)[2])
@@ -129,7 +140,7 @@ def test_an_overlay_in_all_degrees_that_looks_like_its_new_caption_falls_whole(
     made.words = rng.integers(100, 160, (COUNT, 5)).astype(np.uint32)
     made.words[planted, 0] = 7
     monkeypatch.setattr("safeclip.methods.verdicts.vouched", lambda *_, **__: np.ones(COUNT, bool))
-    found = vetoes(made, veto=["patterns"], spare=spare)
+    found = vetoes(made, veto=["patterns"], spare=spare, pattern_deviations=60)
     barred = found.against(np.arange(COUNT))["patterns"]
     assert barred[:100].mean() > 0.95
     assert barred[~planted].mean() < 0.01
