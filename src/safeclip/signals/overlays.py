@@ -27,7 +27,7 @@ from safeclip.signals.whitening import Whitening
 
 _ONE = 0.09
 """r below which pictures have one pattern in common: under an overlay it is 0.003 to 0.08, among those alike by nature
-0.11 and more (docs/lab.md, 23)."""
+0.10 and more (docs/lab.md, 23)."""
 _FEWEST, _MOST = 16, 64
 """Bearers that are asked. Fewer must have more of the pattern."""
 _ASKED = 8192
