@@ -1,18 +1,20 @@
 """What each attack's own test gives on models that never saw a planted pair: the floor that no defence can be held to
 undercut. A trigger hides a picture, or makes it look like something else, also where nothing was planted for it.
 
-    python bench/unplanted.py --out runs/unplanted            the attacks and the data of the bench `threats`, 3 seeds
-    python bench/unplanted.py --out DIR --photos parquet:FILE those of the bench `rsicd`, 3 seeds
-    python bench/unplanted.py --out DIR --only wanet-pixel --methods clip --into FILE
+    python bench/unplanted.py --out runs/unplanted      the attacks and data of the bench `threats`
+    python bench/unplanted.py --out DIR --preset rsicd --data parquet:FILE  those of `rsicd`; or `flickr8k`
+    python bench/unplanted.py --out DIR --only wanet-pixel --methods clip --seeds 0 1 --into FILE
 
-Plain CLIP and SafeCLIP are trained on the data as it lies, and asked for every attack, on the test split, with the
-manifest that the bench plants. Prints, and writes to bench/results/unplanted.json or unplanted-rsicd.json: attack
-success, n, base rate and control, clean top-1 and retrieval. Runs in DIR that are finished are not trained again.
+Plain CLIP and SafeCLIP are trained on the data as it lies, three seeds, and asked for every attack, on the test split,
+with the manifest that the bench plants. Prints, and writes to bench/results/unplanted.json, unplanted-rsicd.json or
+unplanted-flickr8k.json: attack success, n, base rate and control, clean top-1 and retrieval. Runs in DIR that are
+finished are not trained again; those of other methods and seeds stay in the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,20 +30,23 @@ from safeclip.train.loop import train
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = ("clip", "safeclip")
+INTO = {"threats": "unplanted.json"} | {name: f"unplanted-{name}.json" for name in ("rsicd", "flickr8k")}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--preset", default="threats", choices=INTO)
+    parser.add_argument("--data", metavar="SPEC")
     parser.add_argument("--only", nargs="*", metavar="ATTACK")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
-    parser.add_argument("--photos", metavar="SPEC")
+    parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
     parser.add_argument("--into", type=Path, metavar="FILE")
     args = parser.parse_args()
-    if (args.only or len(args.methods) < len(METHODS)) and not args.into:
-        parser.error("--only and --methods measure some: name a file for them with --into")
-    into = args.into or RESULTS / ("unplanted-rsicd.json" if args.photos else "unplanted.json")
-    spec = replace(named("rsicd", data=args.photos)[0] if args.photos else named("threats")[0], seeds=SEEDS)
+    if args.only and not args.into:
+        parser.error("--only measures some attacks: name a file for them with --into")
+    into = args.into or RESULTS / INTO[args.preset]
+    spec = replace(named(args.preset, data=args.data)[0], seeds=tuple(args.seeds))
     chosen = tuple(
         group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
     )
@@ -58,8 +63,15 @@ def main() -> None:
             kept = {key: found.get(key) for key in ("k", "n", "ci95", "base_rate", "true_class_rate", "control")}
             runs[name]["attacks"][found["name"]] = kept
             print(f"{name}, {found['name']}: {found['k']} of {found['n']}, base {found['base_rate']}", flush=True)
-        record = {"machine": machine(), "data": without_folders(spec.data.spec), "split": spec.data.eval_split}
-        write_json(into, record | {"set": spec.set, "runs": [*runs.values()]})
+    every = known(into) | runs
+    record = {"data": without_folders(spec.data.spec), "split": spec.data.eval_split, "set": spec.set}
+    write_json(into, record | {"runs": [every[name] for name in sorted(every, key=lambda name: name.split("-")[::-1])]})
+
+
+def known(record: Path) -> dict[str, dict[str, Any]]:
+    """The runs of the record, by name; none if it is not there."""
+    runs = json.loads(record.read_text("utf-8"))["runs"] if record.is_file() else []
+    return {f"{run['method']}-{run['seed']}": run for run in runs}
 
 
 def trained(cell: Cell, folder: Path) -> dict[str, Any]:
@@ -68,7 +80,8 @@ def trained(cell: Cell, folder: Path) -> dict[str, Any]:
     if not (run.config_file.is_file() and any(line["event"] == "end" for line in run.log())):
         shutil.rmtree(folder, ignore_errors=True)
         train(cell.config, folder)
-    return {"method": cell.method.title, "seed": cell.seed, "epochs": cell.config.epochs, "attacks": {}}
+    about = {"method": cell.method.title, "seed": cell.seed, "epochs": cell.config.epochs}
+    return about | {"machine": machine(), "attacks": {}}
 
 
 if __name__ == "__main__":
