@@ -12,8 +12,9 @@ Attacks are those of the bench `threats`; target pictures are of the validation 
 0: vetoes look at training pairs alone, so those are the very pairs that the benches plant with that seed.
 For each attack and each score: AUROC, the share of planted and of clean pairs vetoed for several thresholds, and the
 seconds that it took. Then the shares by SafeCLIP's own settings together: `all`, `all_but_spared` less the pairs that
-these spare, `suspects` those that are looked at again and vetoed, and all that are vetoed `in_the_end`. `overlays` are
-pairs that bear one, and of those that the score of `patterns` is against, how much of a second pattern they have.
+these spare and those of `texture` that it does not find together, `suspects` those that are looked at again and vetoed,
+and all that are vetoed `in_the_end`. `overlays` are pairs that bear one, and of those that the score of `patterns` is
+against, how much of a second pattern they have.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from safeclip.bench.spec import AttackSpec
 from safeclip.config import DataConfig, SafeclipConfig
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs, without_folders
-from safeclip.methods.verdicts import SCORED, SPARING, spared, suspected
+from safeclip.methods.verdicts import SCORED, SPARING, accused, spared, suspected, together
 from safeclip.model.build import build
 from safeclip.presets import preset
 from safeclip.run import machine, write_json
-from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
+from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.glance import Glance
 from safeclip.signals.overlays import overlays
 from safeclip.signals.texture import textures
@@ -120,9 +121,7 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     seen = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.read
     glance = Glance(hashes, small, fine, np.stack([word_ids([*map(seen, texts)]) for _, texts in pairs]))
     planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
-    out = {"copies": occurrences(copy_groups(hashes)) > own.copies_allowed}
     found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
-    found["copies"] = shares(out["copies"], planted)
     score: dict[str, np.ndarray] = {}
     for name, veto in SCORED.items():
         start = time.process_time()
@@ -132,14 +131,16 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
             found[name]["auroc"] = float(roc_auc_score(planted, score[name]))
         for limit in LIMITS[name]:
             found[name][f"above_{limit:g}"] = shares(veto.bars(score[name], limit), planted)
-        out[name] = veto.bars(score[name], veto.limit(own))
-    laid_over, second = overlays(glance.thumbnails, out["patterns"])
-    found["overlays"] = shares(laid_over, planted) | {"second": _second(second, out["patterns"], planted)}
-    out["patterns"] |= laid_over
+    out, laid_over = accused(glance, score, own, torch.device("cpu"))
+    found["copies"] = shares(out["copies"], planted)
+    by_pattern = SCORED["patterns"].bars(score["patterns"], own.pattern_deviations)
+    _, second = overlays(glance.thumbnails, by_pattern)
+    found["overlays"] = shares(laid_over, planted) | {"second": _second(second, by_pattern, planted)}
     found["all"] = shares(np.any([*out.values()], axis=0), planted)
     again = suspected(glance, out, score["texture"], own)
     kept = spared(glance, out, laid_over, own, torch.device("cpu"))
     out |= {name: out[name] & ~kept for name in SPARING}
+    out["texture"] &= together(glance, out["texture"], score["texture"], own)
     found["all_but_spared"] = shares(np.any([*out.values()], axis=0), planted)
     found["suspects"] = shares(again, planted)
     found["in_the_end"] = shares(np.any([*out.values(), again], axis=0), planted)

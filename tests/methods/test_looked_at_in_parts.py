@@ -78,15 +78,14 @@ def test_the_verdicts_are_those_of_each_part_by_itself(with_copies: bool) -> Non
     found.look(data.tools(), torch.device("cpu"))
     assert data.together == [len(part) for part in parts]
     assert len(parts) == 3
-    assert found.spared is not None
-    assert found.suspected is not None
     for part in parts:
         kept = part[data.usable[part]]
         alone = judge(Data._glance(data, kept), own, torch.device("cpu"))
         for name in SCORED:
             assert np.array_equal(found.scores[name][kept], alone.scores[name])
-        assert np.array_equal(found.spared[kept], alone.spared)
-        assert np.array_equal(found.suspected[kept], alone.suspected)
+        assert alone.barred.keys() == {*EVERY} - {"copies"}
+        for name, barred in alone.barred.items():
+            assert np.array_equal(found.barred[name][kept], barred)
     unread = np.flatnonzero(~data.usable)
     assert unread.tolist() == [0, 5, 17, 299]
     assert not any(score_N[unread].any() for score_N in found.scores.values())
@@ -127,7 +126,7 @@ def test_who_does_not_decide_looks_at_as_many_parts_and_keeps_nothing() -> None:
     found.look(data.tools(), torch.device("cpu"))
     assert len(data.together) == 3
     assert sum(score_N.size for score_N in found.scores.values()) == 0
-    assert found.spared is found.suspected is None
+    assert sum(barred_N.size for barred_N in found.barred.values()) == 0
 
 
 def test_no_pairs_at_a_time_is_refused() -> None:

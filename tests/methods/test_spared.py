@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from safeclip.errors import InputError
-from safeclip.methods.verdicts import spared, suspected
+from safeclip.methods.verdicts import spared, suspected, together
 from safeclip.methods.vetoes import Vetoes
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
@@ -83,7 +83,6 @@ def test_a_class_alike_by_nature_is_spared_and_an_overlay_is_not(kind: str) -> N
     strict, gentle = (vetoes(made, spare=spare) for spare in (False, True))
     everyone = np.arange(COUNT)
     now, then = (np.any([*v.against(everyone).values()], axis=0) for v in (strict, gentle))
-    assert strict.spared is None
     assert now[alike].mean() > 0.9
     assert then[alike].mean() < 0.2
     assert now[planted].mean() == then[planted].mean() == 1
@@ -164,6 +163,22 @@ def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> N
     assert not suspected(glance, alike, texture, own).any(), "much is alike by nature"
 
 
+def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_striking() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    words[:150, 0] = 7  # 60 planted pairs, and 90 of their class
+    texture = rng.normal(0, 1, 2000).astype(np.float32)
+    texture[:60], texture[1900:1980], texture[1980:] = 2.5, 2.5, 6.0
+    own = config(**{"safeclip.veto": ["texture"]}).safeclip
+    glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
+    out = outlying(texture, own.texture_deviations)
+    kept_out = out & together(glance, out, texture, own)
+    assert out[1900:].all()
+    assert kept_out[:60].all()
+    assert kept_out[1980:].all()
+    assert kept_out[150:1980].mean() < 0.01 < out[150:1980].mean(), "a tail that shares no word"
+
+
 def test_suspects_without_texture_are_refused() -> None:
     with pytest.raises(InputError, match="suspects reads the score of texture"):
         config(**{"safeclip.veto": ["patterns", "suspects"]})
@@ -172,8 +187,7 @@ def test_suspects_without_texture_are_refused() -> None:
 def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     made, _ = data("captions of another class")
     before = vetoes(made, veto=["patterns", "shifts", "texture", "suspects"], spare=True)
-    assert before.suspected is not None
-    before.suspected[17] = True
+    before.barred["suspects"][17] = True
     after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
     after.load_state(before.state())
     glances = made.glances
@@ -181,8 +195,7 @@ def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     assert made.glances == glances
     for name, out in before.against(np.arange(COUNT)).items():
         assert np.array_equal(out, after.against(np.arange(COUNT))[name])
-    assert after.spared is not None
-    assert after.spared.any()
+    assert after.against(np.arange(COUNT))["patterns"].any()
     assert after.against(np.arange(COUNT))["suspects"][17]
 
 

@@ -64,7 +64,8 @@ class SafeclipConfig:
     shift_deviations: float = 6.0
     """The same for `shifts`."""
     texture_deviations: float = 2.5
-    """The same for `texture`: by how much a picture's texture foretells its caption better than its content does."""
+    """The same for `texture`: by how much a picture's texture foretells its caption better than its content does. Of
+    those that share no word with other such pairs, it vetoes only what lies 1.6 times as far."""
     word_deviations: float = 8.0
     """The same for `words`, over all words: by how much the rest of a caption fits worse where a word is."""
     suspect_deviations: float = 0.5

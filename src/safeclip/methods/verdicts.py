@@ -5,7 +5,8 @@
     patterns    it shares a fine pattern with others, place for place            signals/patterns.py
                 or bears a trace of one that was laid over others                signals/overlays.py
     shifts      the same, wherever it lies, with pictures of like captions       signals/shifts.py
-    texture     its texture says what the caption says, its content does not     signals/texture.py
+    texture     its texture says what the caption says, its content does not,    signals/texture.py
+                and it shares a word with many such pairs, or does so strikingly
     words       its caption has a word beside which the others do not fit it     signals/misleading.py
     suspects    it says what accused pairs say, and `texture` is a little so     signals/suspects.py
 
@@ -86,10 +87,17 @@ SCORED = {
     ),
 }
 """The vetoes that have a score, by name; `copies` counts, and `suspects` goes by the others."""
+JUDGED = (*SCORED, "suspects")
+"""All that `judge` decides."""
 SPARING = ("patterns", "shifts")
 """Those that may spare pairs for which others vouch."""
 READING = ("texture", "words", "suspects")
 """Those that see nothing in a pair whose captions share no word with another's."""
+_TOGETHER = 5.0
+"""Standard deviations beyond which a word of pairs that `texture` is against says that they belong together."""
+_STRIKING = 1.6
+"""Times its limit above which `texture` asks for no such word: in large data, a common one hides those planted with
+it."""
 _DOUBT = 7.0
 """Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
 `suspects` asks, for such a pair is accused already."""
@@ -97,38 +105,58 @@ _DOUBT = 7.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of pairs that were looked at together. scores: by veto, float32 (N,), high where it is suspicious. spared: bool
-    (N,), pairs that SPARING spare; suspected: those that `suspects` is against; None where it was not asked.
+    """Of pairs that were looked at together. scores: by veto, float32 (N,), high where it is suspicious. barred: by
+    veto, `suspects` too, bool (N,): the pairs that it keeps out.
     """
 
     scores: dict[str, np.ndarray]
-    spared: np.ndarray | None
-    suspected: np.ndarray | None
+    barred: dict[str, np.ndarray]
 
 
 def judge(glance: Glance, own: SafeclipConfig, device: torch.device) -> Verdict:
-    """What the vetoes that `own` names have to say of these pairs."""
+    """What the vetoes that `own` names have to say of these pairs, but for `copies`, which counts over all pairs."""
     scores = {name: veto.score(glance, device) for name, veto in SCORED.items() if name in own.veto}
+    out, laid_over = accused(glance, scores, own, device)
+    if "patterns" in scores:
+        scores["patterns"] = scores["patterns"] + laid_over  # above all others: the score itself is 1 at most
+    barred = {name: out[name] for name in scores}
+    if "texture" in out:
+        barred["texture"] = out["texture"] & together(glance, out["texture"], scores["texture"], own)
+    if own.spare:
+        kept = spared(glance, out, laid_over, own, device)
+        barred |= {name: out[name] & ~kept for name in SPARING if name in out}
+    if "suspects" in own.veto:
+        barred["suspects"] = suspected(glance, out, scores["texture"], own)
+    return Verdict(scores, barred)
+
+
+def accused(
+    glance: Glance, scores: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """By veto, bool (N,): the pairs that it is against at first sight; and those that bear an overlay, bool (N,)."""
     out = {name: SCORED[name].bars(score_N, SCORED[name].limit(own)) for name, score_N in scores.items()}
     if "copies" in own.veto:
         out["copies"] = occurrences(copy_groups(glance.hashes)) > own.copies_allowed
     laid_over = np.zeros(len(glance.hashes), bool)
     if "patterns" in out:
         laid_over, _ = overlays(glance.thumbnails, out["patterns"], device=device)
-        scores["patterns"] = scores["patterns"] + laid_over  # beyond any limit: the score itself is 1 at most
         out["patterns"] |= laid_over
-    return Verdict(
-        scores,
-        spared(glance, out, laid_over, own, device) if own.spare else None,
-        suspected(glance, out, scores["texture"], own) if "suspects" in own.veto else None,
-    )
+    return out, laid_over
+
+
+def together(glance: Glance, out_N: np.ndarray, texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
+    """Bool (N,): pairs that share a word with many that `texture` is against, or whose texture is striking. The others
+    that it is against (out_N, bool (N,)) are the tail that clean pictures have too. texture_N: its score."""
+    striking = SCORED["texture"].bars(texture_N, _STRIKING * own.texture_deviations)
+    found: np.ndarray = suspects(glance.words, out_N, chance=_TOGETHER) | striking
+    return found
 
 
 def spared(
     glance: Glance, out: dict[str, np.ndarray], laid_over_N: np.ndarray, own: SafeclipConfig, device: torch.device
 ) -> np.ndarray:
     """Bool (N,): pairs that have a pattern in common with others because of what they show, or one that foretells no
-    caption. out: by veto, bool (N,), the pairs that it is against. laid_over_N: bool (N,), those that bear an overlay.
+    caption. out, laid_over_N: of `accused`.
 
     Others may vouch for a pair, but not for one that bears an overlay, which may lie on pictures of its class
     (label-consistent) or make others look like it; nor for one that shares a strong pattern that moves about. Spared in
@@ -160,6 +188,6 @@ def spared(
 def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
     `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
-    accused = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
-    again: np.ndarray = suspects(glance.words, accused) & outlying(texture_N, own.suspect_deviations)
+    found = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
+    again: np.ndarray = suspects(glance.words, found) & outlying(texture_N, own.suspect_deviations)
     return again

@@ -15,7 +15,7 @@ import torch
 
 from safeclip.config import SafeclipConfig
 from safeclip.methods.base import State, Tools
-from safeclip.methods.verdicts import READING, SCORED, SPARING, Verdict, judge
+from safeclip.methods.verdicts import JUDGED, READING, SCORED, Verdict, judge
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
 from safeclip.split import pack, unpack
@@ -63,16 +63,14 @@ class Vetoes:
         """Pairs of one id show one picture, int64 (N,)."""
         self.scores: dict[str, np.ndarray] = {}
         """By veto, float32 (N,), high where it is suspicious; 0 for pairs that cannot be read."""
-        self.spared: np.ndarray | None = None
-        """Bool (N,): pairs that SPARING spare; None before they were asked, and where nobody is."""
-        self.suspected: np.ndarray | None = None
-        """The same: pairs that `suspects` is against."""
+        self.barred: dict[str, np.ndarray] = {}
+        """By veto but `copies`, bool (N,): the pairs that it keeps out; none that cannot be read."""
         self.under_way: Look | None = None
 
     def look(self, tools: Tools, device: torch.device) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
         hashes = None
-        if self.under_way or any(name in self.own.veto and name not in self.scores for name in SCORED):
+        if self.under_way or any(name in self.own.veto and name not in self.barred for name in JUDGED):
             hashes = self._look_in_parts(tools, device)
         if self.groups is None:
             if self.with_groups and hashes is None:
@@ -100,8 +98,7 @@ class Vetoes:
     def _begin(self, usable: np.ndarray) -> Look:
         own, kept = self.own, self.pairs if self.decides else 0
         self.scores = {name: np.zeros(kept, np.float32) for name in SCORED if name in own.veto}
-        self.spared = np.zeros(kept, bool) if own.spare and self.decides else None
-        self.suspected = np.zeros(kept, bool) if "suspects" in own.veto and self.decides else None
+        self.barred = {name: np.zeros(kept, bool) for name in JUDGED if name in own.veto}
         return Look(usable.copy(), 0, np.zeros(kept, np.uint64), np.zeros(kept, bool))
 
     def _hear(
@@ -122,22 +119,15 @@ class Vetoes:
     def _keep(self, uids: np.ndarray, verdict: Verdict) -> None:
         for name, score_n in verdict.scores.items():
             self.scores[name][uids] = score_n
-        for whole_N, part_n in ((self.spared, verdict.spared), (self.suspected, verdict.suspected)):
-            if whole_N is not None and part_n is not None:
-                whole_N[uids] = part_n
+        for name, barred_n in verdict.barred.items():
+            self.barred[name][uids] = barred_n
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
         assert self.groups is not None
-        found = {}
+        found = {name: barred_N[uids] for name, barred_N in self.barred.items()}
         if "copies" in self.own.veto:
             found["copies"] = occurrences(self.groups[uids]) > self.own.copies_allowed
-        for name, score_N in self.scores.items():
-            found[name] = SCORED[name].bars(score_N[uids], SCORED[name].limit(self.own))
-        if self.spared is not None:
-            found |= {name: found[name] & ~self.spared[uids] for name in SPARING if name in found}
-        if self.suspected is not None:
-            found["suspects"] = self.suspected[uids]
         return found
 
     def columns(self, uids: np.ndarray) -> dict[str, np.ndarray]:
@@ -145,17 +135,23 @@ class Vetoes:
         return {SCORED[name].column: score_N[uids] for name, score_N in self.scores.items()}
 
     def state(self) -> State:
-        scores = {f"veto.{name}": torch.from_numpy(score_N) for name, score_N in self.scores.items()}
-        own = {"groups": self.groups, "spared": self.spared, "suspected": self.suspected}
+        own = {f"veto.{name}": score_N for name, score_N in self.scores.items()}
+        own |= {f"veto.barred.{name}": pack(barred_N) for name, barred_N in self.barred.items()}
+        if self.groups is not None:
+            own["groups"] = self.groups
         if look := self.under_way:
             own |= {"look.pairs": pack(look.pairs), "look.done": np.array([look.done]), "veto.blind": look.blind}
             own |= {"veto.hashes": look.hashes.view(np.int64)}
-        return State({name: torch.from_numpy(value) for name, value in own.items() if value is not None} | scores)
+        return State({name: torch.from_numpy(value) for name, value in own.items()})
 
     def load_state(self, state: State) -> None:
         own = {name: value.numpy() for name, value in state.tensors.items()}
-        self.groups, self.spared, self.suspected = (own.get(name) for name in ("groups", "spared", "suspected"))
+        self.groups = own.get("groups")
         self.scores = {name: own[f"veto.{name}"] for name in SCORED if f"veto.{name}" in own}
+        bits = {name: own[f"veto.barred.{name}"] for name in JUDGED if f"veto.barred.{name}" in own}
+        self.barred = {
+            name: unpack(some, self.pairs) if self.decides else np.zeros(0, bool) for name, some in bits.items()
+        }
         self.under_way = None
         if "look.pairs" in own:
             pairs, hashes = unpack(own["look.pairs"], self.pairs), own["veto.hashes"].view(np.uint64)
