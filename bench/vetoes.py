@@ -58,13 +58,19 @@ LIMITS = {
     "words": (6.0, OWN.word_deviations, 10.0),
 }
 GRADED = {"count": 160, "alpha": 0.4, "weakest": 0.05}
+FAINT = {"count": 150, "alpha": 0.15}
 MORE = (
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="badnets", label="moving, true captions", params={"count": 72, "label": "clean"}),
     AttackSpec(name="blended-graded", params=GRADED),
     AttackSpec(name="blended-graded", label="graded, towards port", params={**GRADED, "target_class": "port"}),
     AttackSpec(name="blended-graded", label="graded, down to 0.01", params={**GRADED, "count": 240, "weakest": 0.01}),
-    AttackSpec(name="blended", label="blended at 0.15", params={"count": 150, "alpha": 0.15}),
+    *(
+        AttackSpec(name="blended", label=f"blended at 0.15, pattern {i}", params={**FAINT, "pattern_seed": i})
+        for i in range(3)
+    ),
+    AttackSpec(name="blended", label="blended at 0.1", params={"count": 240, "alpha": 0.1}),
+    AttackSpec(name="written-word"),
 )
 """On photographs, beside the attacks of the bench: what sparing might let through. Blended's pattern makes pictures
 look like RSICD's class *port*."""

@@ -1,19 +1,21 @@
 """Was a pattern laid over pictures, or are they alike by nature? Pictures under one overlay have one pattern in common,
 each as much of it as shows, and nothing besides. Pictures of one thing are alike in many ways at once.
 
-    t_i  = the mean fine pattern (`whitening`) of i and of the k most alike, at unit length
+    t_i  = the mean fine pattern (`whitening`) of i and of the k most alike, then what those have in common that bear it
+           most: the first eigenvector of their patterns, at unit length
     r_i  = l_2 / l_1,   l_1 >= l_2 >= ... the eigenvalues of <w_a, w_b> among those of greatest <w_a, t_i>
 
-The pattern t_i is an overlay where r_i is small. Then it tells its other bearers too, for <w_j, t_i> sees a trace of it
-that is far too faint to be seen between two pictures (a matched filter: Turin 1960).
+The pattern t_i is an overlay where r_i is small. A fainter one is small beside what pictures have in common by nature,
+but it has a sign: where many show it, none shows its negative, while of a shore or a roof light and dark change sides.
+(What pictures without detail share has a sign too. It is the negative of the mean picture, which was taken off them.)
+Then it tells its other bearers too, for <w_j, t_i> sees a trace of it that is far too faint to be seen between two
+pictures (a matched filter: Turin 1960).
 What must stay true: it asks nothing of captions or content, for a pattern may happen to look like a class, and then its
 pictures fit that class's captions whatever they show; nor how strong the pattern is, which whoever plants it may draw
 for each picture. Whoever lays several patterns over each, mixed anew each time, leaves more than one.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -30,6 +32,12 @@ _ONE = 0.09
 0.10 and more (docs/lab.md, 23)."""
 _FEWEST, _MOST = 16, 64
 """Bearers that are asked. Fewer must have more of the pattern."""
+_SIGNED, _ONE_SIGNED = 0.1, 0.2
+"""Pictures with the negative of a pattern, for each with the pattern, below which it has a sign: under an overlay there
+are 0.02 and less, by nature 0.3 and more (docs/lab.md, 26). And r below which that alone tells an overlay, where _MOST
+pictures bear it."""
+_BARE = -0.2
+"""Correlation with the mean picture's pattern below which it is what pictures without detail share."""
 _ASKED = 8192
 """Accused pairs that are asked, at most: where an overlay lies on enough to be found, many of them bear it."""
 _TRACE = 7.0
@@ -69,13 +77,13 @@ def overlays(
     whiten = Whitening.of(thumbnails_NHWC, device)
     fine: Features = lambda rows: whiten(thumbnails_NHWC[rows]).flatten(1)  # noqa: E731
     fine_MP = torch.cat([fine(part) for part in _parts(reference_M, chunk)])
-    found: list[Tensor] = []
+    mean_P, found = whiten.of_mean(), list[Tensor]()
     for rows, _, near_BK in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference, asked_R=asked_R):
         near_KB = near_BK.T.cpu().numpy()
         pattern_BP = F.normalize(torch.stack([fine(some) for some in (rows, *near_KB)]).sum(0), dim=1)
-        for row, (second, pattern_P) in zip(rows, _borne(pattern_BP, fine_MP), strict=True):
-            second_N[row] = second
-            if second < _ONE and not any(float(pattern_P @ other_P) > _SAME for other_P in found):
+        for row, pattern_P in zip(rows, pattern_BP, strict=True):
+            second_N[row], laid_over, pattern_P = _borne(pattern_P, fine_MP, mean_P)
+            if laid_over and not any(float(pattern_P @ other_P) > _SAME for other_P in found):
                 found.append(pattern_P)
     for pattern_P in found:
         trace_N = torch.cat([fine(part) @ pattern_P for part in _parts(np.arange(len(accused_N)), chunk)])
@@ -83,16 +91,21 @@ def overlays(
     return bears_N, second_N
 
 
-def _borne(pattern_BP: Tensor, fine_MP: Tensor) -> Iterator[tuple[float, Tensor]]:
-    """r of each pattern, and the pattern (P,) as its bearers have it, at unit length."""
-    trace_BM = pattern_BP @ fine_MP.T
-    middle_B1 = trace_BM.median(1, keepdim=True).values
-    least_B1 = middle_B1 + _TRACE * (trace_BM - middle_B1).abs().median(1, keepdim=True).values
-    most_BK, place_BK = trace_BM.topk(min(_MOST, len(fine_MP)), dim=1)
-    for most_K, place_K, bearers in zip(most_BK, place_BK, (most_BK > least_B1).sum(1).tolist(), strict=True):
-        fine_CP = fine_MP[place_K[:bearers]]
-        values = torch.linalg.eigvalsh(fine_CP @ fine_CP.T) if bearers >= _FEWEST else torch.ones(2)
-        yield float(values[-2] / values[-1]), F.normalize(most_K[:bearers] @ fine_CP, dim=0)
+def _borne(pattern_P: Tensor, fine_MP: Tensor, mean_P: Tensor) -> tuple[float, bool, Tensor]:
+    """r, whether the pattern is an overlay, and the pattern (P,) as its bearers have it."""
+    for _ in range(2):
+        trace_M = fine_MP @ pattern_P
+        trace_M = trace_M - trace_M.median()
+        least = _TRACE * trace_M.abs().median()
+        bearers, negatives = int((trace_M > least).sum()), int((trace_M < -least).sum())
+        if bearers < _FEWEST:
+            return 1.0, False, pattern_P
+        fine_CP = fine_MP[trace_M.topk(min(bearers, _MOST)).indices]
+        values, vectors = torch.linalg.eigh(fine_CP @ fine_CP.T)
+        second = float(values[-2] / values[-1])
+        pattern_P = F.normalize(vectors[:, -1] * vectors[:, -1].sum().sign() @ fine_CP, dim=0)
+    signed = bearers >= _MOST and negatives <= _SIGNED * bearers and float(pattern_P @ mean_P) > _BARE
+    return second, second < (_ONE_SIGNED if signed else _ONE), pattern_P
 
 
 def _parts(rows: np.ndarray, chunk: int) -> list[np.ndarray]:

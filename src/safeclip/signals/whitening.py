@@ -10,7 +10,7 @@ flat pictures, which have no pattern, are zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,12 @@ class Whitening:
         length_B1 = even_BP.norm(dim=1, keepdim=True).clamp(min=max(1e-12, _STRONG * self.strength if strong else 0.0))
         pattern: Tensor = even_BP / length_B1
         return pattern.view_as(picture)
+
+    def of_mean(self) -> Tensor:
+        """The mean picture's own fine pattern, float32 (3HW,), of unit length, or zeros. Pictures without detail
+        have its negative in common, since it was taken off them."""
+        mean_13HW = (self.mean - self.mean.mean((1, 2), keepdim=True))[None]
+        return torch.nn.functional.normalize(replace(self, mean=torch.zeros_like(self.mean))._even(mean_13HW)[0], dim=0)
 
     def _even(self, picture_B3HW: Tensor) -> Tensor:
         """Each frequency over its usual amplitude, (B, 3HW); zeros for flat pictures."""
