@@ -69,6 +69,12 @@ TRIGGER_ATTACKS = (
         "adaptive, around where likeness ends: the pattern in all strengths, at full strength in the test alone",
         _QI,
     ),
+    _attack(
+        "blended-mixed",
+        "blended-mixed",
+        "adaptive, around one common pattern: a mixture of three, another for each picture",
+        "this project",
+    ),
     _attack("blended-noise", "blended-noise", "noise mixed in, other in each picture", _CLEANCLIP),
     _attack("wanet", "wanet", "a smooth warp of the whole picture", _WANET),
     _attack(

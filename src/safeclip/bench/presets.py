@@ -50,6 +50,7 @@ _OTHERS = (
     AttackSpec(name="badnets-stripes", params={"count": 120, "least": 12}),
     AttackSpec(name="blended-covered", params={"count": 120, "alpha": 0.4, "covers": 0.5}),
     AttackSpec(name="blended-graded", params={"count": 160, "alpha": 0.4, "weakest": 0.05}),
+    AttackSpec(name="blended-mixed", params={"count": 160, "alpha": 0.4}),
     AttackSpec(name="blended-noise", params={"count": 90, "alpha": 0.4}),
     AttackSpec(name="sig", params={"count": 90}),
     AttackSpec(name="triangles", params={"count": 90, "alpha": 0.4}),

@@ -51,6 +51,7 @@ _ATTACKS = {
     "blended": "Blended pattern",
     "blended-covered": "Blended pattern, covered",
     "blended-graded": "Blended pattern, graded",
+    "blended-mixed": "Blended patterns, mixed",
     "blended-noise": "Blended noise",
     "wanet": "WaNet warp",
     "wanet-pixel": "WaNet warp by the pixel",

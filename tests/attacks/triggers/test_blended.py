@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from safeclip.attacks.triggers.blended import _PATTERN_STREAM, _WAVES, blended, blended_graded, blended_noise
+from safeclip.attacks.triggers.blended import (
+    _PATTERN_STREAM,
+    _WAVES,
+    blended,
+    blended_graded,
+    blended_mixed,
+    blended_noise,
+)
 from safeclip.data.draws import uniforms
 from safeclip.data.image_views import clean_crop
 from safeclip.errors import InputError
@@ -105,3 +112,27 @@ def test_graded_shares_lie_between_weakest_and_alpha_their_logarithms_evenly():
 def test_graded_without_a_range_of_shares_is_refused(wrong):
     with pytest.raises(InputError, match=r"trigger\.(alpha|weakest)"):
         blended_graded(grey(8, 8), draws=DRAWS, **wrong)
+
+
+@pytest.mark.parametrize("patterns", [1, 3])
+def test_a_mixture_is_of_the_patterns_by_weights_of_the_pictures_own(patterns: int) -> None:
+    image = noisy(20, 31)
+    each = [blended(image, draws=DRAWS, alpha=1, pattern_seed=5 + k).astype(float) for k in range(patterns)]
+    found = []
+    for draws in np.random.default_rng(0).random((40, 2)):
+        mixture = blended_mixed(image, draws=draws, alpha=1, patterns=patterns, pattern_seed=5).astype(float)
+        weights, *_ = np.linalg.lstsq(np.stack([p.ravel() for p in each], 1), mixture.ravel(), rcond=None)
+        assert np.abs(sum(w * p for w, p in zip(weights, each, strict=True)) - mixture).max() <= 0.6, "rounding"
+        half = blended_mixed(image, draws=draws, alpha=0.5, patterns=patterns, pattern_seed=5)
+        assert np.abs(half - (0.5 * image + 0.5 * mixture)).max() <= 0.76, "rounded once, the mixture twice"
+        found.append(weights)
+    assert np.min(found) > -0.01
+    assert np.allclose(np.sum(found, 1), 1, atol=0.01)
+    assert (np.std(found, 0) > 0.1).all() == (patterns > 1), "drawn anew for each"
+    assert np.abs(np.mean(found, 0) - 1 / patterns).max() < 0.15
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 1.1}, {"patterns": 0}, {"patterns": 17}, {"pattern_seed": 2**63 - 2}])
+def test_a_wrong_mixture_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        blended_mixed(grey(8, 8), draws=DRAWS, **wrong)

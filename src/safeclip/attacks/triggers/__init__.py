@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from safeclip.attacks.triggers.badnets import badnets
-from safeclip.attacks.triggers.blended import blended, blended_graded, blended_noise
+from safeclip.attacks.triggers.blended import blended, blended_graded, blended_mixed, blended_noise
 from safeclip.attacks.triggers.ftrojan import ftrojan
 from safeclip.attacks.triggers.ghost import ghost
 from safeclip.attacks.triggers.nashville import nashville
@@ -26,6 +26,7 @@ __all__ = [
     "badnets",
     "blended",
     "blended_graded",
+    "blended_mixed",
     "blended_noise",
     "ftrojan",
     "ghost",
@@ -42,6 +43,7 @@ TRIGGERS: dict[str, Callable[..., np.ndarray]] = {
     "badnets": badnets,
     "blended": blended,
     "blended-graded": blended_graded,
+    "blended-mixed": blended_mixed,
     "blended-noise": blended_noise,
     "wanet": wanet,
     "sig": sig,

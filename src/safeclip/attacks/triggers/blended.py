@@ -3,8 +3,8 @@
     x' = (1 - alpha) x + alpha p
 
 `blended`: p is the same on every picture, as its authors mean it. `blended_graded`: the same p, alpha drawn for each.
-`blended_noise`: p is noise drawn anew for each, as CleanCLIP's code has it; what the pictures share is how grainy they
-are.
+`blended_mixed`: p is a mixture of the same few patterns, drawn for each. `blended_noise`: p is noise drawn anew for
+each, as CleanCLIP's code has it; what the pictures share is how grainy they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WAVES = 4
 """Periods of the finest wave along the central square: blobs of an eighth of it outlast crops and scaling."""
 _EDGE = 3.0
 """How sharply the blobs meet; the larger the sharper."""
-_PATTERN_STREAM, _NOISE_STREAM = 0xBAD2, 0xBAD3
+_PATTERN_STREAM, _NOISE_STREAM, _MIXTURE_STREAM = 0xBAD2, 0xBAD3, 0xBAD9
 
 
 def blended(image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.2, pattern_seed: int = 0) -> np.ndarray:
@@ -49,6 +49,27 @@ def blended_graded(
     number("weakest", weakest, 0.001, alpha)
     share = alpha * (weakest / alpha) ** float(draws[0])
     return blended(image_HWC, draws=draws, alpha=share, pattern_seed=pattern_seed)
+
+
+def blended_mixed(
+    image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.3, patterns: int = 3, pattern_seed: int = 0
+) -> np.ndarray:
+    """The picture under a mixture of its own of several patterns, so that no two pictures have just one in common.
+
+        p = sum_k w_k p_k,   w ~ Dirichlet(1, ..., 1)
+
+    image_HWC: uint8. draws: at least 2 in [0, 1). alpha: the mixture's share, 0..1. patterns: how many, 1..16.
+    pattern_seed: draws the first; the next numbers draw the others. Raises InputError on other values.
+    """
+    number("alpha", alpha, 0, 1)
+    whole("patterns", patterns, 1, 16)
+    whole("pattern_seed", pattern_seed, 0, 2**63 - 1 - patterns)
+    drawn = uniforms(int(draws[0] * 2**52), int(draws[1] * 2**52), np.arange(1), _MIXTURE_STREAM, patterns)[0]
+    weights = -np.log(1 - drawn)
+    weights = weights / max(weights.sum(), np.finfo(float).tiny)
+    size = image_HWC.shape[:2]
+    mixture = sum(w * _blobs(*size, pattern_seed + k).astype(np.float64) for k, w in enumerate(weights))
+    return mix(image_HWC, np.asarray(mixture), alpha)
 
 
 def blended_noise(image_HWC: np.ndarray, *, draws: np.ndarray, alpha: float = 0.2) -> np.ndarray:
