@@ -37,11 +37,10 @@ def slow(pictures: np.ndarray, accused: np.ndarray, k: int) -> tuple[np.ndarray,
             trace = fine @ t - np.median(fine @ t)
             limit = 7 * np.median(np.abs(trace))
             bearers = [j for j in np.argsort(-trace) if trace[j] > limit]
-            if len(bearers) < 16:
-                break
-            values, vectors = np.linalg.eigh(fine[bearers[:64]] @ fine[bearers[:64]].T)
-            t = vectors[:, -1] * np.sign(vectors[:, -1].sum()) @ fine[bearers[:64]]
-            t /= np.linalg.norm(t)
+            if len(bearers) >= 16:
+                values, vectors = np.linalg.eigh(fine[bearers[:64]] @ fine[bearers[:64]].T)
+                t = vectors[:, -1] * np.sign(vectors[:, -1].sum()) @ fine[bearers[:64]]
+                t /= np.linalg.norm(t)
         if len(bearers) < 16:
             continue
         second[i] = values[-2] / values[-1]

@@ -17,6 +17,8 @@ for each picture. Whoever lays several patterns over each, mixed anew each time,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -81,9 +83,12 @@ def overlays(
     for rows, _, near_BK in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference, asked_R=asked_R):
         near_KB = near_BK.T.cpu().numpy()
         pattern_BP = F.normalize(torch.stack([fine(some) for some in (rows, *near_KB)]).sum(0), dim=1)
-        for row, pattern_P in zip(rows, pattern_BP, strict=True):
-            second_N[row], laid_over, pattern_P = _borne(pattern_P, fine_MP, mean_P)
-            if laid_over and not any(float(pattern_P @ other_P) > _SAME for other_P in found):
+        pattern_BP = torch.stack([pattern_P for _, _, pattern_P in _borne(pattern_BP, fine_MP)])
+        for row, (second, signed, pattern_P) in zip(rows, _borne(pattern_BP, fine_MP), strict=True):
+            second_N[row] = second
+            has_sign = signed and float(pattern_P @ mean_P) > _BARE
+            one = second < (_ONE_SIGNED if has_sign else _ONE)
+            if one and not any(float(pattern_P @ other_P) > _SAME for other_P in found):
                 found.append(pattern_P)
     for pattern_P in found:
         trace_N = torch.cat([fine(part) @ pattern_P for part in _parts(np.arange(len(accused_N)), chunk)])
@@ -91,21 +96,22 @@ def overlays(
     return bears_N, second_N
 
 
-def _borne(pattern_P: Tensor, fine_MP: Tensor, mean_P: Tensor) -> tuple[float, bool, Tensor]:
-    """r, whether the pattern is an overlay, and the pattern (P,) as its bearers have it."""
-    for _ in range(2):
-        trace_M = fine_MP @ pattern_P
-        trace_M = trace_M - trace_M.median()
-        least = _TRACE * trace_M.abs().median()
-        bearers, negatives = int((trace_M > least).sum()), int((trace_M < -least).sum())
+def _borne(pattern_BP: Tensor, fine_MP: Tensor) -> Iterator[tuple[float, bool, Tensor]]:
+    """Of each pattern: r, 1 where too few bear it; whether it has a sign; and the pattern (P,) as they have it."""
+    trace_BM = pattern_BP @ fine_MP.T
+    trace_BM -= trace_BM.median(1, keepdim=True).values
+    least_B1 = _TRACE * trace_BM.abs().median(1, keepdim=True).values
+    bearers_B, negatives_B = (trace_BM > least_B1).sum(1).tolist(), (trace_BM < -least_B1).sum(1).tolist()
+    most_BK = trace_BM.topk(min(_MOST, len(fine_MP)), dim=1).indices
+    for pattern_P, most_K, bearers, negatives in zip(pattern_BP, most_BK, bearers_B, negatives_B, strict=True):
         if bearers < _FEWEST:
-            return 1.0, False, pattern_P
-        fine_CP = fine_MP[trace_M.topk(min(bearers, _MOST)).indices]
+            yield 1.0, False, pattern_P
+            continue
+        fine_CP = fine_MP[most_K[:bearers]]
         values, vectors = torch.linalg.eigh(fine_CP @ fine_CP.T)
-        second = float(values[-2] / values[-1])
-        pattern_P = F.normalize(vectors[:, -1] * vectors[:, -1].sum().sign() @ fine_CP, dim=0)
-    signed = bearers >= _MOST and negatives <= _SIGNED * bearers and float(pattern_P @ mean_P) > _BARE
-    return second, second < (_ONE_SIGNED if signed else _ONE), pattern_P
+        first_C = vectors[:, -1] * vectors[:, -1].sum().sign()
+        signed = bearers >= _MOST and negatives <= _SIGNED * bearers
+        yield float(values[-2] / values[-1]), signed, F.normalize(first_C @ fine_CP, dim=0)
 
 
 def _parts(rows: np.ndarray, chunk: int) -> list[np.ndarray]:
