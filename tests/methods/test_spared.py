@@ -3,6 +3,7 @@ their captions; and look again at pairs that say what accused ones say."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from safeclip.config import SafeclipConfig
 from safeclip.errors import InputError
-from safeclip.methods.verdicts import spared, suspected, together
+from safeclip.methods.verdicts import SCORED, Verdict, judge, spared, suspected
 from safeclip.methods.vetoes import Vetoes
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
@@ -145,7 +147,7 @@ def test_an_overlay_in_all_degrees_that_looks_like_its_new_caption_falls_whole(
     assert barred[~planted].mean() < 0.01
 
 
-def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> None:
+def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
     words[:150, 0] = 7  # 90 planted pairs, of which texture sees 70, and 60 of their class
@@ -154,7 +156,8 @@ def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> N
     own = config(**{"safeclip.veto": ["texture", "suspects"]}).safeclip
     glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
     seen = {"texture": outlying(texture, own.texture_deviations)}
-    again = suspected(glance, seen, texture, own)
+    again = judged(glance, texture, own, monkeypatch).barred["suspects"]
+    assert np.array_equal(again, suspected(glance, seen, texture, own))
     assert not seen["texture"][70:90].any()
     assert again[:90].all()
     assert not again[150:].any(), "they do not say the word"
@@ -163,7 +166,15 @@ def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same() -> N
     assert not suspected(glance, alike, texture, own).any(), "much is alike by nature"
 
 
-def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_striking() -> None:
+def judged(glance: Glance, texture: np.ndarray, own: SafeclipConfig, monkeypatch: pytest.MonkeyPatch) -> Verdict:
+    """The verdict where `texture` has these scores."""
+    monkeypatch.setitem(SCORED, "texture", replace(SCORED["texture"], score=lambda *_: texture))
+    return judge(glance, own, torch.device("cpu"))
+
+
+def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_striking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(0)
     words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
     words[:150, 0] = 7  # 60 planted pairs, and 90 of their class
@@ -172,7 +183,7 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
     own = config(**{"safeclip.veto": ["texture"]}).safeclip
     glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
     out = outlying(texture, own.texture_deviations)
-    kept_out = out & together(glance, out, texture, own)
+    kept_out = judged(glance, texture, own, monkeypatch).barred["texture"]
     assert out[1900:].all()
     assert kept_out[:60].all()
     assert kept_out[1980:].all()

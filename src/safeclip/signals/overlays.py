@@ -1,18 +1,17 @@
 """Was a pattern laid over pictures, or are they alike by nature? Pictures under one overlay have one pattern in common,
 each as much of it as shows, and nothing besides. Pictures of one thing are alike in many ways at once.
 
-    t_i  = the mean fine pattern (`whitening`) of i and of the k most alike, then what those have in common that bear it
-           most: the first eigenvector of their patterns, at unit length
+    t_i  = the mean fine pattern (`whitening`) of i and of the k most alike, at unit length
     r_i  = l_2 / l_1,   l_1 >= l_2 >= ... the eigenvalues of <w_a, w_b> among those of greatest <w_a, t_i>
 
 The pattern t_i is an overlay where r_i is small. A fainter one is small beside what pictures have in common by nature,
 but it has a sign: where many show it, none shows its negative, while of a shore or a roof light and dark change sides.
 (What pictures without detail share has a sign too. It is the negative of the mean picture, which was taken off them.)
-Then it tells its other bearers too, for <w_j, t_i> sees a trace of it that is far too faint to be seen between two
-pictures (a matched filter: Turin 1960).
+Then the first eigenvector tells the other bearers too: its correlation with a picture sees a trace far too faint to be
+seen between two pictures (a matched filter: Turin 1960).
 What must stay true: it asks nothing of captions or content, for a pattern may happen to look like a class, and then its
 pictures fit that class's captions whatever they show; nor how strong the pattern is, which whoever plants it may draw
-for each picture. Whoever lays several patterns over each, mixed anew each time, leaves more than one.
+for each picture. Whoever plants a faint pattern in both signs leaves neither one thing in common nor a sign.
 """
 
 from __future__ import annotations
@@ -83,7 +82,6 @@ def overlays(
     for rows, _, near_BK in most_alike(fine, thumbnails_NHWC, k, chunk, max_reference, asked_R=asked_R):
         near_KB = near_BK.T.cpu().numpy()
         pattern_BP = F.normalize(torch.stack([fine(some) for some in (rows, *near_KB)]).sum(0), dim=1)
-        pattern_BP = torch.stack([pattern_P for _, _, pattern_P in _borne(pattern_BP, fine_MP)])
         for row, (second, signed, pattern_P) in zip(rows, _borne(pattern_BP, fine_MP), strict=True):
             second_N[row] = second
             has_sign = signed and float(pattern_P @ mean_P) > _BARE
@@ -97,7 +95,7 @@ def overlays(
 
 
 def _borne(pattern_BP: Tensor, fine_MP: Tensor) -> Iterator[tuple[float, bool, Tensor]]:
-    """Of each pattern: r, 1 where too few bear it; whether it has a sign; and the pattern (P,) as they have it."""
+    """Of each pattern: r, 1 where too few bear it; whether it has a sign; and what its bearers have in common, (P,)."""
     trace_BM = pattern_BP @ fine_MP.T
     trace_BM -= trace_BM.median(1, keepdim=True).values
     least_B1 = _TRACE * trace_BM.abs().median(1, keepdim=True).values
