@@ -155,6 +155,7 @@ def test_the_spec_in_the_docs_is_one() -> None:
         ("csv:/a/b/pairs.csv?images=/c/d", "csv:pairs.csv"),
         ("wds:s3://bucket/set/{000..099}.tar", "wds:{000..099}.tar"),
         ("folder:/home/somebody/pictures/", "folder:pictures"),
+        ("torchvision:CIFAR10:/home/somebody/sets", "torchvision:CIFAR10"),
     ],
 )
 def test_data_is_named_without_folders(data: str, wanted: str) -> None:

@@ -128,6 +128,8 @@ def without_folders(spec: str) -> str:
     path = spec.partition("?images=")[0].rstrip("/")
     form = _FORM.match(path)
     kind = form.group() if form else ""
+    if kind == "torchvision:":
+        return ":".join(path.split(":")[:2])
     return kind + path[len(kind) :].rsplit("/", 1)[-1]
 
 
