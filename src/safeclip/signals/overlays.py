@@ -35,8 +35,8 @@ _FEWEST, _MOST = 16, 64
 """Bearers that are asked. Fewer must have more of the pattern."""
 _SIGNED, _ONE_SIGNED = 0.1, 0.2
 """Pictures with the negative of a pattern, for each with the pattern, below which it has a sign: under an overlay there
-are 0.02 and less, by nature 0.3 and more (docs/lab.md, 26). And r below which that alone tells an overlay, where _MOST
-pictures bear it."""
+are 0.02 and less, by nature 0.28 and more where 96 bear it, and less than 0.1 only where r is 0.34 and more
+(docs/lab.md, 26). And r below which that alone tells an overlay, where _MOST pictures bear it."""
 _BARE = -0.2
 """Correlation with the mean picture's pattern below which it is what pictures without detail share."""
 _ASKED = 8192
