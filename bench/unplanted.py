@@ -47,6 +47,8 @@ def main() -> None:
         parser.error("--only measures some attacks: name a file for them with --into")
     into = args.into or RESULTS / INTO[args.preset]
     spec = replace(named(args.preset, data=args.data)[0], seeds=tuple(args.seeds))
+    record = {"data": without_folders(spec.data.spec), "split": spec.data.eval_split, "set": spec.set}
+    known(into, record)  # speaks up now, not after hours
     chosen = tuple(
         group for group in spec.attacks if not args.only or {attack.title for attack in group} & {*args.only}
     )
@@ -63,15 +65,16 @@ def main() -> None:
             kept = {key: found.get(key) for key in ("k", "n", "ci95", "base_rate", "true_class_rate", "control")}
             runs[name]["attacks"][found["name"]] = kept
             print(f"{name}, {found['name']}: {found['k']} of {found['n']}, base {found['base_rate']}", flush=True)
-    every = known(into) | runs
-    record = {"data": without_folders(spec.data.spec), "split": spec.data.eval_split, "set": spec.set}
+    every = known(into, record) | runs
     write_json(into, record | {"runs": [every[name] for name in sorted(every, key=lambda name: name.split("-")[::-1])]})
 
 
-def known(record: Path) -> dict[str, dict[str, Any]]:
-    """The runs of the record, by name; none if it is not there."""
-    runs = json.loads(record.read_text("utf-8"))["runs"] if record.is_file() else []
-    return {f"{run['method']}-{run['seed']}": run for run in runs}
+def known(file: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The runs of the file, by name; none if it is not there. Ends where it is of other data or settings."""
+    found = json.loads(file.read_text("utf-8")) if file.is_file() else record | {"runs": []}
+    if other := [key for key, value in record.items() if found.get(key) != value]:
+        raise SystemExit(f"{file}: is of another {other[0]}; name another file with --into")
+    return {f"{run['method']}-{run['seed']}": run for run in found["runs"]}
 
 
 def trained(cell: Cell, folder: Path) -> dict[str, Any]:

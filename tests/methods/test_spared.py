@@ -210,6 +210,20 @@ def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     assert after.against(np.arange(COUNT))["suspects"][17]
 
 
+def test_a_state_without_verdicts_is_of_an_older_run_and_its_data_is_looked_at_again() -> None:
+    made, _ = data("captions of another class")
+    before = vetoes(made, veto=["patterns", "texture", "suspects"], spare=True)
+    older = before.state()
+    older.tensors = {name: value for name, value in older.tensors.items() if not name.startswith("veto.barred.")}
+    after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
+    after.load_state(older)
+    glances = made.glances
+    after.look(made.tools(), torch.device("cpu"))
+    assert made.glances == glances + 1
+    for name, out in before.against(np.arange(COUNT)).items():
+        assert np.array_equal(out, after.against(np.arange(COUNT))[name])
+
+
 @pytest.mark.parametrize(
     ("alone", "decides", "veto", "blind"),
     [
