@@ -119,15 +119,8 @@ def main() -> None:
 
 def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) -> dict[str, Any]:
     """Of each score, and of all vetoes together: the shares of planted and of clean pairs that they keep out."""
-    reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
-    pairs = [reader.read(uid) for uid in range(len(reader))]
-    small = thumbnails([picture for picture, _ in pairs])
-    hashes = perceptual_hashes([picture for picture, _ in pairs])
-    fine = textures([picture for picture, _ in pairs])
-    seen = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.read
-    glance = Glance(hashes, small, fine, np.stack([word_ids([*map(seen, texts)]) for _, texts in pairs]))
-    planted = np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
-    found: dict[str, Any] = {"pairs": len(pairs), "planted": int(planted.sum())}
+    glance, planted = look(data, manifest)
+    found: dict[str, Any] = {"pairs": len(planted), "planted": int(planted.sum())}
     score: dict[str, np.ndarray] = {}
     for name, veto in SCORED.items():
         start = time.process_time()
@@ -151,6 +144,17 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
     found["suspects"] = shares(again, planted)
     found["in_the_end"] = shares(np.any([*out.values(), again], axis=0), planted)
     return found
+
+
+def look(data: DataConfig, manifest: Manifest | None) -> tuple[Glance, np.ndarray]:
+    """What a run would see of these pairs, and bool (N,): which ones are planted."""
+    reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
+    pairs = [reader.read(uid) for uid in range(len(reader))]
+    pictures = [picture for picture, _ in pairs]
+    seen = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.read
+    words = np.stack([word_ids([*map(seen, texts)]) for _, texts in pairs])
+    glance = Glance(perceptual_hashes(pictures), thumbnails(pictures), textures(pictures), words)
+    return glance, np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
 
 
 def _second(second_N: np.ndarray, barred: np.ndarray, planted: np.ndarray) -> dict[str, float | None]:

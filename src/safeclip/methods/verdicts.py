@@ -116,6 +116,12 @@ class Verdict:
 def judge(glance: Glance, own: SafeclipConfig, device: torch.device) -> Verdict:
     """What the vetoes that `own` names have to say of these pairs, but for `copies`, which counts over all pairs."""
     scores = {name: veto.score(glance, device) for name, veto in SCORED.items() if name in own.veto}
+    return conclude(glance, scores, own, device)
+
+
+def conclude(glance: Glance, scores: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device) -> Verdict:
+    """What follows from these scores, by veto, float32 (N,): of each veto of `own` that has one."""
+    scores = {name: score_N for name, score_N in scores.items() if name in own.veto}
     out, laid_over = accused(glance, scores, own, device)
     if "patterns" in scores:
         scores["patterns"] = scores["patterns"] + laid_over  # above all others: the score itself is 1 at most
