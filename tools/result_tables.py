@@ -1,4 +1,4 @@
-"""The tables of measured results in README.md, docs/method.md and docs/threats.md, from what `safeclip bench` wrote.
+"""The tables of measured results in README.md and docs/ (results, method, threats), from what `safeclip bench` wrote.
 
     python tools/result_tables.py            writes them between the markers
     python tools/result_tables.py --print    prints them
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pages import markdown, put
@@ -33,6 +34,13 @@ DATA = {
     "bench-prove-rsicd.json": "RSICD, several attacks in a run",
     "bench-prove-flickr8k.json": "Flickr8k, 64 px",
 }
+SHORT = {
+    "bench-emoji.json": "embedded emoji, 32 px",
+    "bench-prove-rsicd.json": "RSICD, 64 px",
+    "bench-prove-flickr8k.json": "Flickr8k, 64 px",
+}
+"""The README's columns."""
+DEFENCE = "safeclip"
 PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
@@ -72,6 +80,56 @@ def main() -> None:
 
 
 def readme(folder: Path) -> str:
+    """Plain CLIP and SafeCLIP in one table: a row an attack, a column a data set."""
+    tables = {name: table for file, name in SHORT.items() if (table := _read(folder / file))}
+    if not tables:
+        return "Not measured yet."
+    attacks = dict.fromkeys(row.attack for table in tables.values() for row in table.rows if row.took)
+    rows = [[sentence(attack_name(it)), *(_against(it, table) for table in tables.values())] for it in attacks]
+    rows.append(
+        [
+            "clean zero-shot top-1",
+            *(_both({score.method: score.top1 for score in scoreboard(table)}) for table in tables.values()),
+        ]
+    )
+    rows.append(
+        [
+            "retrieval R@5",
+            *(_both({method: recalls(table, method) for method in table.methods}) for table in tables.values()),
+        ]
+    )
+    untouched = [_both(_tops_untouched(_unplanted(folder, table))) for table in tables.values()]
+    rows.append(["top-1 where nothing is planted", *untouched])
+    said = "; ".join(f"{name.partition(',')[0]}: {_shape(table)}" for name, table in tables.items())
+    return f"{markdown(['', *tables], rows)}\n\n{sentence(said)}."
+
+
+def _against(attack: str, table: Table) -> str:
+    """`93.8 % → **0.5 %** of 2,940 (0.3 to 0.8 %)`: plain CLIP's success and SafeCLIP's, with SafeCLIP's interval."""
+    row = next((row for row in table.rows if row.attack == attack and row.took), None)
+    plain, own = (None, None) if row is None else (row.cells.get(BASELINE), row.cells.get(DEFENCE))
+    if plain is None or own is None or not own.n:
+        return "–"
+    only = "" if own.seeds == table.spec.seeds else f"; {seeds(own.seeds)}"
+    if own.n <= 100:
+        return f"{count(plain.k)} of {count(plain.n)} → **{count(own.k)} of {count(own.n)}** ({_around(own)}{only})"
+    shares = f"{percent(plain.k / plain.n)} → **{percent(own.k / own.n)}**"
+    return f"{shares} of {count(own.n)} ({_around(own)}{only})"
+
+
+def _both(shares: Mapping[str, Sequence[float]]) -> str:
+    """Means over the runs of plain CLIP and of SafeCLIP. shares: of each run, by method."""
+    plain, own = shares.get(BASELINE), shares.get(DEFENCE)
+    return f"{percent(fmean(plain))} → {percent(fmean(own))}" if plain and own else "–"
+
+
+def _shape(table: Table) -> str:
+    about = next(record for record in table.records if record["label"] == BASELINE)
+    ran = tuple(sorted({record["seed"] for record in table.records}))
+    return f"{count(about['trained_on'][1])} pairs, {about['epochs']} epochs, {seeds(ran)}"
+
+
+def results(folder: Path) -> str:
     """A table a data set."""
     return _tables(folder, DATA)
 
@@ -96,8 +154,8 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
             rows.append(["clean zero-shot top-1", *_clean(table, methods)])
             if any(recalls(table, method) for method in methods):
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
-            if untouched := _untouched(unplanted):
-                rows.append(["top-1 where nothing is planted", *(untouched.get(method, "–") for method in methods)])
+            if untouched := _tops_untouched(unplanted):
+                rows.append(["top-1 where nothing is planted", *(_mean(untouched.get(it, ())) for it in methods)])
             missed = [
                 f"{attack_name(row.attack)} {did_not_plant(row)}. " for row in table.rows if not row.took and row.missed
             ]
@@ -136,12 +194,12 @@ def _unplanted(folder: Path, table: Table) -> list[dict[str, Any]]:
     return found
 
 
-def _untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """By method, clean top-1 of the runs without a planted pair."""
+def _tops_untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """By method, clean top-1 of each run without a planted pair."""
     found: dict[str, list[float]] = {}
     for run in unplanted:
         found.setdefault(run["method"], []).append(run["top1"])
-    return {method: _mean(shares) for method, shares in found.items()}
+    return found
 
 
 def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]) -> str:
@@ -206,9 +264,13 @@ def _share(pooled: Pooled | None, floor: str, wanted: tuple[int, ...]) -> str:
     share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= 100 else percent(pooled.k / pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
     place = f"; place {places(pooled.places)}" if pooled.places else ""
+    return f"{share} ({_around(pooled)}{base}{floor}{place}{only})"
+
+
+def _around(pooled: Pooled) -> str:
+    """Wilson's interval, or the range over the seeds where there are many pictures and several seeds."""
     wide = pooled.n > 100 and len(pooled.rates) > 1
-    around = interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
-    return f"{share} ({around}{base}{floor}{place}{only})"
+    return interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
 
 
 def _planted(row: Row, table: Table) -> str:
@@ -254,7 +316,12 @@ def _range(found: Sequence[dict[str, Any]], name: str) -> str:
     return " to ".join(count(value) for value in sorted({min(values), max(values)}))
 
 
-PAGES: dict[str, Callable[[Path], str]] = {"README.md": readme, "docs/method.md": parts, "docs/threats.md": threats}
+PAGES: dict[str, Callable[[Path], str]] = {
+    "README.md": readme,
+    "docs/results.md": results,
+    "docs/method.md": parts,
+    "docs/threats.md": threats,
+}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of README and docs/threats.md: which records count, and what is made of them."""
+"""The tables of README and docs/: which records count, and what is made of them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,27 @@ def write(folder: Path, name: str, hits: dict[str, tuple[int, int]] = HITS, **ch
 
 
 def test_without_records_it_says_so(tmp_path: Path) -> None:
-    assert TOOL["readme"](tmp_path) == TOOL["threats"](tmp_path) == "Not measured yet."
+    assert {TOOL[page](tmp_path) for page in ("readme", "results", "threats")} == {"Not measured yet."}
 
 
-def test_the_readme_says_counts_intervals_base_rates_seeds_and_the_price(tmp_path: Path) -> None:
+def test_the_readme_has_both_models_in_a_cell_a_set_a_column(tmp_path: Path) -> None:
     write(tmp_path, "emoji")
+    write(tmp_path, "prove-rsicd", {"clip": (990, 1000), "safeclip": (4, 1000)})
+    write(tmp_path, "prove-flickr8k", {"clip": (3, 16), "safeclip": (16, 16)})
+    runs = [{"method": it, "seed": 0, "attacks": {}, "top1": top} for it, top in (("clip", 0.7), ("safeclip", 0.6))]
+    (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
     said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
+    assert "|  | embedded emoji, 32 px | RSICD, 64 px | Flickr8k, 64 px |" in said
+    few, many = "30 of 32 → **2 of 32** (1.7 to 20.1 %)", "99.0 % → **0.4 %** of 2,000 (0.4 to 0.4 %)"
+    assert f"| Targeted poisoning | {few} | {many} | – |" in said, "no cell where it did not plant"
+    assert "| clean zero-shot top-1 | 55.0 % → 55.0 % | 55.0 % → 55.0 % |" in said
+    assert "| top-1 where nothing is planted | 70.0 % → 60.0 % |" in said
+    assert "Embedded emoji: 240 pairs, 5 epochs, seeds 0 and 1; RSICD: " in said
+
+
+def test_results_say_counts_intervals_base_rates_seeds_and_the_price(tmp_path: Path) -> None:
+    write(tmp_path, "emoji")
+    said = TOOL["results"](tmp_path).replace("\u00a0", " ")
     assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
     assert "30 of 32 (79.9 to 98.3 %; base 5.0 %) | 2 of 32 (1.7 to 20.1 %; base 5.0 %) |" in said
     assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) | 55.0 % (50.0 to 60.0 %; +0.0 points) |" in said
@@ -53,7 +68,7 @@ def test_the_note_names_the_seeds_that_were_run(tmp_path: Path) -> None:
     values = json.loads(file.read_text("utf-8"))
     values["records"] = [record for record in values["records"] if record["seed"] == 1]
     file.write_text(json.dumps(values), "utf-8")
-    said = TOOL["readme"](tmp_path)
+    said = TOOL["results"](tmp_path)
     assert "\nSeed 1, 5 epochs, " in said or ". Seed 1, 5 epochs, " in said
     assert "Seeds 0 and 1, " not in said
 
@@ -61,7 +76,7 @@ def test_the_note_names_the_seeds_that_were_run(tmp_path: Path) -> None:
 def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for_no_method(tmp_path: Path) -> None:
     for name in ("emoji", "threats"):
         write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
-    said = TOOL["readme"](tmp_path)
+    said = TOOL["results"](tmp_path)
     assert "| Targeted" not in said
     assert "Targeted poisoning did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1). " in said
     row = next(line for line in TOOL["threats"](tmp_path).splitlines() if line.startswith("| `targeted`"))
@@ -97,11 +112,11 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     assert "; never attacked 2 of 32) |" in said
     assert "trained in the same seeds on the data as it lies" in said
     write(tmp_path, "emoji")
-    said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
+    said = TOOL["results"](tmp_path).replace("\u00a0", " ")
     assert "; never attacked 3.1 %;" in said
     assert "| top-1 where nothing is planted | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |" in said
     write(tmp_path, "emoji", data={"spec": "emoji:pairs=17"})
-    assert "nothing is planted" not in TOOL["readme"](tmp_path), "other data"
+    assert "nothing is planted" not in TOOL["results"](tmp_path), "other data"
 
 
 def test_the_committed_pages_are_what_the_records_make() -> None:
