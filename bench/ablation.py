@@ -1,11 +1,11 @@
 """What each veto is worth: the pairs that are kept out without it, and by it alone. Nothing is trained.
 
-    python bench/ablation.py            each attack of the bench `prove-emoji`, alone, three seeds; and none; an hour
+    python bench/ablation.py            attacks of every kind, each alone, three seeds; and none; an hour
 
-Plants what that bench plants (test split), looks at the data once, and judges it by SafeCLIP's settings: `whole`,
-`without` one veto or without sparing, and `alone`, what one veto keeps out while the others are there too. Without
-`texture` there is no `suspects` either, which reads its score. Prints the shares of planted and of clean pairs, and
-writes them to bench/results/ablation.json; what is there already, by the same revision, is not done again.
+Plants what the bench `prove-emoji` plants (test split), looks at the data once, and judges it by SafeCLIP's settings:
+`whole`, `without` one veto or without sparing, and `alone`, what one veto keeps out while the others are there too.
+Without `texture` there is no `suspects` either, which reads its score. Prints the shares of planted and of clean pairs,
+and writes them to bench/results/ablation.json; what is there already, by the same revision, is not done again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ from safeclip.bench.measure import plant
 from safeclip.bench.presets import prove_emoji
 from safeclip.bench.spec import NO_ATTACK, AttackSpec
 from safeclip.config import SafeclipConfig
-from safeclip.methods.verdicts import SCORED, conclude
+from safeclip.methods.verdicts import SCORED, accused, conclude
 from safeclip.run import machine, write_json
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
 
 INTO = Path(__file__).parent / "results" / "ablation.json"
 CPU = torch.device("cpu")
+ASKED = (
+    *("none", "targeted", "targeted-scene", "near-copies", "badnets", "blended", "blended-graded", "blended-noise"),
+    *("sig", "stripes", "written-word", "wanet-pixel", "label-consistent", "thing", "text-word", "text-sentence"),
+)
+"""Attacks, by their titles: of each kind what plants in plain CLIP."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="*", metavar="ATTACK")
+    parser.add_argument("--only", nargs="*", metavar="ATTACK", default=ASKED)
     parser.add_argument("--into", type=Path, default=INTO)
     args = parser.parse_args()
     spec = prove_emoji()[0]
@@ -50,7 +55,7 @@ def main() -> None:
     for cell in cells:
         name = cell.group
         again = name == NO_ATTACK and cell.seed != spec.seeds[0]  # the same data
-        if again or (name, cell.seed) in known or (args.only and name not in args.only):
+        if again or (name, cell.seed) in known or name not in args.only:
             continue
         runs.append({"attack": name, "seed": cell.seed, **ablated(cell)})
         print(runs[-1], flush=True)
@@ -66,14 +71,18 @@ def ablated(cell: Cell) -> dict[str, Any]:
         manifest = Manifest.load(file) if file is not None else None
     glance, planted = look(cell.config.data, manifest)
     scores = {name: veto.score(glance, CPU) for name, veto in SCORED.items()}
+    at_first, _ = accused(glance, scores, own, CPU)
     whole = kept_out(glance, scores, own)
+    without = {}
+    for name, less in lessened(own).items():
+        idle = name in at_first and not at_first[name].any()
+        without[name] = shares(any_of(whole if idle else kept_out(glance, scores, less)), planted)
+    by_each = {name: shares(out, planted) for name, out in whole.items()}
     return {
         "planted": int(planted.sum()),
         "whole": shares(any_of(whole), planted),
-        "without": {
-            name: shares(any_of(kept_out(glance, scores, less)), planted) for name, less in lessened(own).items()
-        },
-        "alone": {name: shares(out, planted) for name, out in whole.items()},
+        "without": without,
+        "alone": by_each,
     }
 
 
