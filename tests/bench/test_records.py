@@ -91,6 +91,30 @@ def test_a_failure_is_kept_and_is_no_record(tmp_path: Path) -> None:
     assert (Records(tmp_path, None).failure(cell), records.of(cell) is None) == (None, False)
 
 
+def test_a_failure_beside_a_record_takes_nothing_away(tmp_path: Path) -> None:
+    cell = grid(spec())[0]
+    Records(tmp_path, None).keep(cell, record(cell, {"targeted": (1, 16)}))
+    Records(tmp_path, None).fail(cell, "no memory", "Traceback ...")
+    records = Records(tmp_path, None)
+    assert (records.failure(cell), records.of(cell) is None) == ("no memory", False)
+
+
+@pytest.mark.parametrize("newest", ["own", "published", "lent"])
+def test_of_two_records_of_a_run_the_newest_counts(newest: str, tmp_path: Path) -> None:
+    cell, made = grid(spec())[0], spec()
+    hour = {place: f"2026-01-02T0{5 if place == newest else 4}:00:00+00:00" for place in ("own", "published", "lent")}
+    dated = {place: record(cell, {"targeted": (1, 16)}, date=date) for place, date in hour.items()}
+    Records(tmp_path / "none", tmp_path / "bench-other.json").publish(spec(name="other"), [dated["lent"]])
+    Records(tmp_path / "none", tmp_path / "bench-tiny.json").publish(made, [dated["published"]])
+    Records(tmp_path / "records", None).keep(cell, dated["own"])
+    records = Records(tmp_path / "records", tmp_path / "bench-tiny.json")
+    found = records.of(cell)
+    assert found is not None
+    assert found["date"] == hour[newest]
+    records.publish(made, [found])
+    assert json.loads((tmp_path / "bench-tiny.json").read_text())["records"][0]["date"] == hour[newest]
+
+
 def test_what_is_no_number_does_not_reach_a_file(tmp_path: Path) -> None:
     cell = grid(spec())[0]
     records = Records(tmp_path / "records", tmp_path / "results.json")
@@ -113,7 +137,7 @@ def test_a_file_that_holds_no_results_is_refused_and_stays(text: str, tmp_path: 
     assert file.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shape": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shape": 1}', '{"shape": {}}', '{"failed": 1, "id": "a"}'])
 def test_a_torn_record_is_told_with_the_mend(text: str, tmp_path: Path) -> None:
     (tmp_path / "abc.json").write_text(text)
     with pytest.raises(InputError, match=r"abc\.json: .* delete it to do that run anew"):

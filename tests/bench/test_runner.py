@@ -14,6 +14,7 @@ import pytest
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.bench import measure
+from safeclip.bench.claims import claim
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
 from safeclip.bench.runner import Bench
@@ -165,7 +166,7 @@ def test_what_starts_from_a_failed_run_fails_too_and_says_so(lab: Laboratory, tm
     summary = go(tmp_path, methods=[CLEANCLIP], attacks=[TARGETED])
     assert [failure["reason"] for failure in summary["failed"]] == [
         "no memory",
-        "starts from clip, which has not been done",
+        "starts from clip, whose run failed: no memory",
     ]
 
 
@@ -191,6 +192,58 @@ def test_a_run_whose_weights_are_gone_is_done_again_for_what_starts_from_it(lab:
     later = {"attacks": [TARGETED], "methods": ["clip", "safeclip", CLEANCLIP]}
     assert go(tmp_path, **later)["left"] == 0
     assert [method for method, _, _ in lab.runs] == ["clip", "safeclip", "clip", "cleanclip"]
+
+
+LATER: dict[str, Any] = {"attacks": [TARGETED], "methods": ["clip", "safeclip", CLEANCLIP]}
+
+
+def test_a_run_done_again_lends_its_weights_only_once_it_has_ended(lab: Laboratory, tmp_path: Path) -> None:
+    def kill(config: RunConfig) -> None:
+        if len(lab.runs) == 3:
+            raise KeyboardInterrupt
+
+    go(tmp_path, attacks=[TARGETED])
+    lab.trouble = kill
+    with pytest.raises(RunError, match="stopped"):
+        go(tmp_path, **LATER)
+    assert (lab.runs[2], len(checkpoints(tmp_path))) == (("clip", 0, False), 1), "half of it is there"
+    lab.trouble = lambda config: None
+    assert go(tmp_path, **LATER)["left"] == 0
+    assert lab.runs[3:] == [("clip", 0, True), ("cleanclip", 0, False)]
+
+
+def test_a_try_that_fails_takes_no_record_away(lab: Laboratory, tmp_path: Path) -> None:
+    def fail(config: RunConfig) -> None:
+        raise RunError("no memory")
+
+    go(tmp_path, attacks=[TARGETED])
+    lab.trouble = fail
+    summary = go(tmp_path, **LATER)
+    assert [(it["run"], it["reason"]) for it in summary["failed"]] == [
+        ("seed 0, targeted, cleanclip", "starts from clip, whose run failed: no memory")
+    ]
+    assert [(run["label"], run["planted"]) for run in summary["runs"]] == [("clip", True), ("safeclip", True)]
+    lab.trouble = lambda config: None
+    assert (go(tmp_path, **LATER)["failed"], lab.runs[-1]) == ([], ("cleanclip", 0, False))
+
+
+def test_a_process_waits_for_a_run_that_another_does_again(
+    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waited(seconds: float) -> None:
+        naps.append([method for method, _, _ in lab.runs])
+        other.__exit__(None, None, None)  # it ends, and leaves no weights
+
+    naps: list[list[str]] = []
+    go(tmp_path, attacks=[TARGETED])
+    bench = Bench.open(spec(**LATER), tmp_path)
+    other = claim(tmp_path, bench.cells[0].id)
+    assert other.__enter__()
+    monkeypatch.setattr(time, "sleep", waited)
+    summary = bench.run({}, quiet=True)
+    assert naps == [["clip", "safeclip"]], "neither of the two is tried while another process has the first"
+    assert (summary["left"], summary["failed"]) == (0, [])
+    assert [method for method, _, _ in lab.runs[2:]] == ["clip", "cleanclip"]
 
 
 def test_only_leaves_the_rest_for_later(lab: Laboratory, tmp_path: Path) -> None:

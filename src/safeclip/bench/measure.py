@@ -117,9 +117,10 @@ def run_folder(cell: Cell, folder: Path) -> Path:
 
 
 def weights_of(cell: Cell, folder: Path) -> Path | None:
-    """The weights that the cell's run left, None where there are none."""
-    newest = checkpoint.latest(RunDir(run_folder(cell, folder)).checkpoints)
-    return None if newest is None else newest / "model.safetensors"
+    """The weights that the cell's run left, None where there are none, or where it has not ended."""
+    run = RunDir(run_folder(cell, folder))
+    newest, log = checkpoint.latest(run.checkpoints), run.log()
+    return newest / "model.safetensors" if newest is not None and log and log[-1]["event"] == "end" else None
 
 
 def begun(cell: Cell, folder: Path) -> bool:
@@ -152,7 +153,7 @@ def record_of(
         "method": config.method,
         "label": cell.method.title,
         "seed": config.seed,
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "data": metrics["data"] | {"spec": without_folders(config.data.spec)},
         "trained_on": [config.data.split, log[0]["pairs"]],
         "starts_from": None if cell.start is None else cell.start.id,

@@ -1,11 +1,13 @@
 """Finished runs: one file each, and the results file that is committed.
 
-    DIR/records/<id>.json     the record of a run, or why it failed
+    DIR/records/<id>.json     the record of a run
+    DIR/records/<id>.failed.json   why its last try failed
     FILE                      {"spec": [...], "machines": [...], "records": [...]}, a record a line
     beside FILE, bench-*.json results of other benches, which lend the runs that this one has in common with them
 
-What must stay true: both are replaced whole; a run found in any is not done again; in FILE there is one record for
-each run of a bench's spec that is done, and none of runs that a changed spec no longer has.
+What must stay true: all are replaced whole; a run found in any is not done again, and of two records of one run the
+newest counts; a try that fails takes no record away; in FILE there is one record for each run of a bench's spec that is
+done, and none of runs that a changed spec no longer has.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Records:
     def __init__(self, folder: Path, results: Path | None):
         self.folder, self.results = folder, results
         self.own: dict[str, Record] = {}
+        self.failures: dict[str, str] = {}
         self.specs: list[dict[str, Any]] = []
         self.published: list[Record] = []
         beside = results.parent.glob("bench-*.json") if results is not None else ()
@@ -47,33 +50,42 @@ class Records:
 
     def read(self) -> None:
         """Read both anew: another process may have added to them."""
-        self.own = {file.stem: _read(file) for file in sorted(self.folder.glob("*.json"))}
+        found = {file.stem: _read(file) for file in sorted(self.folder.glob("*.json"))}
+        self.own = {name: record for name, record in found.items() if "failed" not in record}
+        self.failures = {record["id"]: record["failed"] for record in found.values() if "failed" in record}
         if self.results is not None and self.results.is_file():
             self.specs, self.published = _read_results(self.results)
 
     def of(self, cell: Cell) -> Record | None:
         """The record of the cell's finished run, under the labels that it has now; None where it is still to do."""
-        mine = self.own.get(cell.id)
-        found = mine if mine is not None and "failed" not in mine else None
-        if found is None:
-            every = [*self.own.values(), *self.published, *self.lent]
-            found = next((record for record in every if "shape" in record and cell.made(record["shape"])), None)
-        if found is None:
+        every = [
+            record
+            for record in (*self.own.values(), *self.published, *self.lent)
+            if (record["method"], record["seed"]) == (cell.config.method, cell.seed) and cell.made(record["shape"])
+        ]
+        if not every:
             return None
-        return found | {"bench": cell.bench, "group": cell.group, "label": cell.method.title}
+        newest = max(every, key=lambda record: str(record.get("date", "")))
+        return newest | {"bench": cell.bench, "group": cell.group, "label": cell.method.title}
 
     def failure(self, cell: Cell) -> str | None:
         """Why its last try failed; None where it did not, or has not been tried."""
-        mine = self.own.get(cell.id, {})
-        return mine.get("failed")
+        return self.failures.get(cell.id)
 
     def keep(self, cell: Cell, record: Record) -> None:
         file = self.folder / f"{cell.id}.json"
         write_json(file, record)
         self.own[cell.id] = _read(file)
+        self.failures.pop(cell.id, None)
+        self._failed(cell).unlink(missing_ok=True)
 
     def fail(self, cell: Cell, reason: str, trace: str) -> None:
-        self.keep(cell, {"id": cell.id, "title": cell.title, "failed": reason, "trace": trace})
+        about = {"id": cell.id, "title": cell.title, "failed": reason, "trace": trace}
+        write_json(self._failed(cell), about)
+        self.failures[cell.id] = reason
+
+    def _failed(self, cell: Cell) -> Path:
+        return self.folder / f"{cell.id}.failed.json"
 
     def publish(self, spec: Spec, finished: Iterable[Record]) -> None:
         """Put the finished runs of `spec` into the results file, in place of all that it held of this bench. finished:
@@ -114,13 +126,17 @@ def _read(file: Path) -> Record:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: not readable ({type(error).__name__}); delete it to do that run anew") from None
-    if not isinstance(record, dict) or not ("failed" in record or _shaped(record)):
+    if not (_whole(record) or _of_failure(record)):
         raise InputError(f"{file}: is no record of a bench; delete it to do that run anew")
-    return record
+    return dict(record)
 
 
-def _shaped(record: Any) -> bool:
-    return isinstance(record, dict) and isinstance(record.get("shape"), dict)
+def _of_failure(record: Any) -> bool:
+    return isinstance(record, dict) and all(isinstance(record.get(name), str) for name in ("id", "failed"))
+
+
+def _whole(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("shape"), dict) and {*_PLACE, *_READ} <= record.keys()
 
 
 def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
@@ -132,6 +148,6 @@ def _read_results(file: Path) -> tuple[list[dict[str, Any]], list[Record]]:
         raise InputError(f"{file}: holds no results of a bench (spec, machines, records); give another file")
     if not all(isinstance(spec, dict) and "name" in spec for spec in values["spec"]):
         raise InputError(f"{file}: a spec has no name; restore the file, or give another")
-    if not all(_shaped(r) and {*_PLACE, *_READ} <= r.keys() for r in values["records"]):
+    if not all(map(_whole, values["records"])):
         raise InputError(f"{file}: a record lacks its shape, its place or a part; restore the file, or give another")
     return values["spec"], values["records"]

@@ -123,7 +123,7 @@ class Bench:
 
     def _lent_soon(self, cell: Cell) -> bool:
         """Whether another process is doing the run that this one starts from."""
-        if cell.start is None or self.records.of(cell.start) is not None:
+        if cell.start is None or weights_of(cell.start, self.folder) is not None:
             return False
         with claim(self.folder, cell.start.id) as free:
             return not free
@@ -132,8 +132,9 @@ class Bench:
         """Do one run and keep its record, or the reason why there is none."""
         before = None if cell.start is None else self.records.of(cell.start)
         try:
-            if cell.start is not None and before is None:
-                raise RunError(f"starts from {cell.start.method.title}, which has not been done")
+            if cell.start is not None and (before is None or self.records.failure(cell.start)):
+                why = self.records.failure(cell.start) or "not done"
+                raise RunError(f"starts from {cell.start.method.title}, whose run failed: {why}")
             self.records.keep(cell, measure(cell, self.folder, before=before, quiet=quiet))
         except Halted:  # told to end, or the data is gone for the next runs too
             raise

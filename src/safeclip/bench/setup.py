@@ -69,5 +69,5 @@ def machines(table: Table) -> list[tuple[str, str]]:
 def _about(record: Record) -> dict[str, str]:
     machine = record["machine"]
     named = {name: machine[name] for name in ("cpu", "cores", "gpu", "python", "git") if machine.get(name)}
-    whole = {"date": record["date"], **named, "arithmetic": record["precision"], **machine.get("versions", {})}
+    whole = {"date": record["date"][:10], **named, "arithmetic": record["precision"], **machine.get("versions", {})}
     return {plain(name, 40): plain(value, 120) for name, value in whole.items()}
