@@ -129,10 +129,10 @@ def measure(data: DataConfig, manifest: Manifest | None, own: SafeclipConfig) ->
         if planted.any():
             found[name]["auroc"] = float(roc_auc_score(planted, score[name]))
         for limit in LIMITS[name]:
-            found[name][f"above_{limit:g}"] = shares(veto.bars(score[name], limit), planted)
+            found[name][f"above_{limit:g}"] = shares(veto.bars(score[name], limit, glance), planted)
     out, laid_over = accused(glance, score, own, torch.device("cpu"))
     found["copies"] = shares(out["copies"], planted)
-    by_pattern = SCORED["patterns"].bars(score["patterns"], own.pattern_deviations)
+    by_pattern = SCORED["patterns"].bars(score["patterns"], own.pattern_deviations, glance)
     _, second = overlays(glance.thumbnails, by_pattern)
     found["overlays"] = shares(laid_over, planted) | {"second": _second(second, by_pattern, planted)}
     found["all"] = shares(np.any([*out.values()], axis=0), planted)

@@ -119,6 +119,23 @@ def test_a_look_that_ended_between_two_parts_goes_on_with_the_next() -> None:
     assert other.together == whole_data.together[1:]
 
 
+@pytest.mark.parametrize("changed", [{"look_pairs": 80}, {"look_pairs": 400}, {"veto": EVERY[:4]}])
+def test_a_look_whose_parts_would_be_others_now_begins_anew(changed: dict) -> None:
+    settings = {"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}
+    begun = Vetoes(config(**settings).safeclip, PAIRS, with_groups=False, decides=True)
+    with pytest.raises(Ended):
+        begun.look(Ending(Watched(PAIRS), 1).tools(), torch.device("cpu"))
+    now = config(**settings | {f"safeclip.{name}": value for name, value in changed.items()}).safeclip
+    resumed, fresh = (Vetoes(now, PAIRS, with_groups=False, decides=True) for _ in range(2))
+    resumed.load_state(begun.state())
+    resumed.look((data := Watched(PAIRS)).tools(), torch.device("cpu"))
+    fresh.look((whole := Watched(PAIRS)).tools(), torch.device("cpu"))
+    assert data.together == whole.together, "every pair is looked at"
+    found, wanted = resumed.state().tensors, fresh.state().tensors
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
 def test_who_does_not_decide_looks_at_as_many_parts_and_keeps_nothing() -> None:
     data = Watched(PAIRS)
     own = config(**{"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip

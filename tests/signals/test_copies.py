@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,20 @@ def test_of_far_more_bits_than_are_left_to_agree_all_are_compared(most: int, mon
 def test_no_picture_is_a_copy_of_nothing() -> None:
     groups = copy_groups(np.array([0, 5, 0, 5, 1], np.uint64), max_distance=2)
     assert groups.tolist() == [0, 1, 2, 1, 1]
+
+
+def test_nothing_joins_two_pictures_that_are_each_near_to_it() -> None:
+    assert copy_groups(np.array([0, 0b1111, 0b11110000], np.uint64)).tolist() == [0, 1, 2], "8 bits apart"
+
+
+def test_a_picture_of_one_pixel_by_a_million_takes_no_more_than_another() -> None:
+    long = np.random.default_rng(0).integers(0, 256, (1, 1_000_000, 3), np.uint8)
+    tracemalloc.start()
+    found = [perceptual_hashes([picture])[0] for picture in (long, long[:, ::-1], long.transpose(1, 0, 2))]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len({*map(int, found)}) == 3
+    assert most < 40e6, "not a matrix as wide as the picture"
 
 
 def test_a_million_hashes_take_seconds() -> None:

@@ -27,6 +27,15 @@ def test_only_the_high_end_is_out_and_equal_scores_are_not() -> None:
     assert not outlying(np.ones(5), 3).any()
 
 
+def test_pairs_that_the_score_tells_nothing_of_move_nothing() -> None:
+    score = np.random.default_rng(3).normal(size=1000)
+    told = np.arange(1000) >= 450
+    score[~told] = 0
+    assert np.array_equal(outlying(score, 3, told)[told], outlying(score[told], 3))
+    assert outlying(score, 3)[told].mean() > 2 * outlying(score, 3, told)[told].mean(), "which is why they are named"
+    assert not outlying(score, 3, np.zeros(1000, bool)).any()
+
+
 def test_where_half_are_one_value_the_others_say_what_is_usual() -> None:
     score = np.concatenate([np.zeros(60), np.random.default_rng(2).normal(1, 0.1, 39), [30.0]])
     assert np.flatnonzero(outlying(score, 6)).tolist() == [99]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeclip.signals.nearest import reference
 from safeclip.signals.outlying import outlying
 from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.thumbnails import SIDE, thumbnails
@@ -44,6 +45,16 @@ def overlay(kind: str, pictures: np.ndarray) -> np.ndarray:
     elif kind == "wave":
         x += 30 * np.sin(2 * np.pi * 6 * np.arange(SIDE) / SIDE)[None, None, :, None]
     return x.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["mixed in", "wave"])
+def test_who_knows_where_his_pairs_lie_cannot_make_his_pattern_the_usual_one(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safeclip.signals.whitening._SAMPLE", 100)
+    pictures, planted = natural(1500, 3), reference(1500, 100)[:80]  # those drawn by row alone
+    pictures[planted] = overlay(kind, pictures[planted])
+    assert outlying(shared_pattern(pictures), 8)[planted].mean() > 0.9
 
 
 @pytest.mark.parametrize("kind", ["corner", "mixed in", "wave"])

@@ -39,6 +39,12 @@ def test_it_is_the_mean_of_the_highest_peaks_over_all_displacements(count: int, 
         assert found[i] == pytest.approx(np.mean(sorted(peaks)[-m:]), abs=1e-3)
 
 
+def test_which_captions_are_compared_does_not_depend_on_their_last_bits() -> None:
+    pictures, texts = natural(60, 1), captions(60, 1)
+    found, other = (shared_shift(pictures, some, k=4, max_reference=20) for some in (texts, texts * (1 + 1e-6)))
+    assert np.allclose(found, other, atol=1e-5)
+
+
 def moving_patch(pictures: np.ndarray, planted: np.ndarray) -> None:
     rng = np.random.default_rng(7)
     patch = rng.integers(0, 2, (8, 8, 3)) * 255

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeclip.signals.phrases import LEAST
+from safeclip.signals.phrases import LEAST, asked
 from safeclip.signals.suspects import suspects
 from safeclip.signals.words import word_ids
 
@@ -27,6 +27,21 @@ def test_those_that_were_missed_say_the_word_of_those_that_were_found() -> None:
     accused = np.random.default_rng(1).random(COUNT) < 0.03
     accused[:70] = True  # of 90 planted ones
     assert np.array_equal(suspects(words, accused), says)
+
+
+@pytest.mark.parametrize("rare", [True, False])
+def test_a_word_is_asked_however_many_are_more_frequent(rare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    words, says = pairs()
+    if rare:
+        monkeypatch.setattr("safeclip.signals.phrases._WORDS", 3)  # word 14 has 150 pairs, the others have 167 and more
+        words = np.where((words > 14) & (words % 4 > 0), words - 2, words).astype(np.uint32)
+    accused = np.random.default_rng(1).random(COUNT) < 0.03
+    accused[:70] = True
+    assert np.array_equal(suspects(words, accused), says)
+    row_E, word_E, count = asked(words, rarer=True)
+    assert (np.diff(row_E) >= 0).all()
+    assert len({*word_E.tolist()}) == count
+    assert len(asked(words)[0]) < len(row_E) if rare else np.array_equal(asked(words)[1], word_E)
 
 
 def test_a_plural_is_its_word() -> None:

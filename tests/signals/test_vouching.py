@@ -50,6 +50,20 @@ def test_a_pair_that_fits_by_chance_falls_with_its_company() -> None:
     assert asked(pictures, captions, alone)[lucky], "by itself it would pass"
 
 
+def test_pairs_without_words_lower_no_bar() -> None:
+    _, captions, of = classed()
+    accused = (of == 3) & (np.cumsum(of == 3) % 3 > 0)
+    fits_N = np.where(accused, 0.05, np.linspace(0.1, 0.9, 1000)).astype(np.float32)
+    assert not vouched(fits_N, captions, accused).any()
+    blind = ~accused & (np.arange(1000) % 10 < 7)
+    fits_N[blind] = 0
+    assert vouched(fits_N, captions, accused)[accused].all(), "0 is what those fit"
+    captions[blind] = 0
+    assert not vouched(fits_N, captions, accused).any()
+    captions[~accused] = 0
+    assert not vouched(fits_N, captions, accused).any(), "nobody left to say what is usual"
+
+
 def test_without_anyone_accused_or_left_to_ask_nobody_is() -> None:
     pictures, captions, _ = classed(60)
     assert not asked(pictures, captions, np.zeros(60, bool)).any()

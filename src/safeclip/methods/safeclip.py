@@ -145,10 +145,11 @@ class SafeClip(Method):
         risk = risk_of({name: signals[name] for name in own.risk})
         first, clamped = self.share_first if self.share_first is not None else own.share_first, False
         if first is None:
-            first, _, clamped = first_share(mixture, cosine, own.posterior, own.share_min, own.share_max)
+            eligible = cosine[allowed[trained]]  # barred pairs lend their places to none below the cut
+            first, _, clamped = first_share(mixture, eligible, own.posterior, own.share_min, own.share_max)
             if clamped:
                 tools.note(f"first safe share clamped to {first:.3f} (safeclip.share_min..share_max)")
-            first *= float(trained.mean())  # from here on of all usable pairs
+            first *= float(allowed.mean())  # from here on of all usable pairs
         order = -signals[own.risk[0]] if len(own.risk) == 1 else risk  # one signal needs no ranks to be put in order
         safe = safest(_spread(order, trained, np.inf), self._share(t, first, len(usable)), allowed)
         record: dict[str, Any] = {

@@ -44,18 +44,22 @@ Score = Callable[[Glance, torch.device], np.ndarray]
 @dataclass(frozen=True)
 class Veto:
     """score: of every pair. column: the score's name in `scores/`. limit: how far it may lie, by the settings.
-    deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own.
+    deviates: the score is in deviations already (of words, over all words); else it is put in the pairs' own. reads:
+    it tells nothing of pairs whose captions share no word with another's.
     """
 
     score: Score
     column: str
     limit: Callable[[SafeclipConfig], float]
     deviates: bool = False
+    reads: bool = False
 
-    def bars(self, score_N: np.ndarray, limit: float) -> np.ndarray:
+    def bars(self, score_N: np.ndarray, limit: float, glance: Glance) -> np.ndarray:
         """Bool (N,): pairs whose score lies beyond the limit."""
-        barred: np.ndarray = score_N > limit if self.deviates else outlying(score_N, limit)
-        return barred
+        if self.deviates:
+            barred: np.ndarray = score_N > limit
+            return barred
+        return outlying(score_N, limit, seen(glance) if self.reads else None)
 
 
 SCORED = {
@@ -78,6 +82,7 @@ SCORED = {
         lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
         "texture",
         lambda own: own.texture_deviations,
+        reads=True,
     ),
     "words": Veto(
         lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
@@ -140,7 +145,7 @@ def accused(
     glance: Glance, scores: dict[str, np.ndarray], own: SafeclipConfig, device: torch.device
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """By veto, bool (N,): the pairs that it is against at first sight; and those that bear an overlay, bool (N,)."""
-    out = {name: SCORED[name].bars(score_N, SCORED[name].limit(own)) for name, score_N in scores.items()}
+    out = {name: SCORED[name].bars(score_N, SCORED[name].limit(own), glance) for name, score_N in scores.items()}
     if "copies" in own.veto:
         out["copies"] = occurrences(copy_groups(glance.hashes)) > own.copies_allowed
     laid_over = np.zeros(len(glance.hashes), bool)
@@ -153,7 +158,7 @@ def accused(
 def together(glance: Glance, out_N: np.ndarray, texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     """Bool (N,): pairs that share a word with many that `texture` is against, or whose texture is striking. The others
     that it is against (out_N, bool (N,)) are the tail that clean pictures have too. texture_N: its score."""
-    striking = SCORED["texture"].bars(texture_N, _STRIKING * own.texture_deviations)
+    striking = SCORED["texture"].bars(texture_N, _STRIKING * own.texture_deviations, glance)
     found: np.ndarray = suspects(glance.words, out_N, chance=_TOGETHER) | striking
     return found
 
@@ -179,12 +184,13 @@ def spared(
     if fits_N is None:
         return np.zeros_like(kept)
     kept &= vouched(fits_N, glance.captions, barred, device=device) & ~laid_over_N
-    if "shifts" in out:
+    if "shifts" in out and kept.any():
         strong_N = shared_shift(glance.thumbnails, glance.captions, device=device, strong=True)
         kept &= ~outlying(strong_N, own.shift_deviations)
     if "patterns" in out:
         by_pattern = out["patterns"] & ~out.get("shifts", np.zeros_like(kept))
-        kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, ~barred, device=device)
+        trusted = ~barred & seen(glance)
+        kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, trusted, device=device)
     for name in out.keys() - {*SPARING}:
         kept &= ~out[name]
     kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
@@ -195,5 +201,13 @@ def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray,
     """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
     `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
     found = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
-    again: np.ndarray = suspects(glance.words, found) & outlying(texture_N, own.suspect_deviations)
+    again: np.ndarray = suspects(glance.words, found) & SCORED["texture"].bars(
+        texture_N, own.suspect_deviations, glance
+    )
     return again
+
+
+def seen(glance: Glance) -> np.ndarray:
+    """Bool (N,): pairs in which READING see something: their captions share a word with another pair's."""
+    words: np.ndarray = glance.captions.any(1).numpy()
+    return words

@@ -2,7 +2,8 @@
 (`verdicts` says what).
 
 What must stay true: a score is computed once in a run, and a resumed run has the same, also one that was killed between
-two parts of a look; of pairs without a score (those that cannot be read) nothing is asked.
+two parts of a look, unless its parts were dealt out by other settings; of pairs without a score (those that cannot be
+read) nothing is asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 
 from safeclip.config import SafeclipConfig
 from safeclip.methods.base import State, Tools
-from safeclip.methods.verdicts import JUDGED, READING, SCORED, Verdict, judge
+from safeclip.methods.verdicts import JUDGED, READING, SCORED, Verdict, judge, seen
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
 from safeclip.split import pack, unpack
@@ -109,7 +110,7 @@ class Vetoes:
         if self.decides:
             glance = glance if was_read.all() else glance.of(was_read)
             look.hashes[readable] = glance.hashes
-            look.blind[readable] = ~glance.captions.any(1).numpy() if self._reading() else False
+            look.blind[readable] = ~seen(glance) if self._reading() else False
             self._keep(readable, judge(glance, self.own, device))
         return State()
 
@@ -141,6 +142,7 @@ class Vetoes:
             own["groups"] = self.groups
         if look := self.under_way:
             own |= {"look.pairs": pack(look.pairs), "look.done": np.array([look.done]), "veto.blind": look.blind}
+            own |= {"look.at_once": np.array([self.own.look_pairs])}
             own |= {"veto.hashes": look.hashes.view(np.int64)}
         return State({name: torch.from_numpy(value) for name, value in own.items()})
 
@@ -153,6 +155,9 @@ class Vetoes:
             name: unpack(some, self.pairs) if self.decides else np.zeros(0, bool) for name, some in bits.items()
         }
         self.under_way = None
-        if "look.pairs" in own:
+        at_once, asked = own.get("look.at_once", np.zeros(1)), {name for name in JUDGED if name in self.own.veto}
+        if "look.pairs" in own and (at_once.tolist() != [self.own.look_pairs] or asked != {*self.barred}):
+            self.scores, self.barred = {}, {}  # its parts would be others now: the look begins anew
+        elif "look.pairs" in own:
             pairs, hashes = unpack(own["look.pairs"], self.pairs), own["veto.hashes"].view(np.uint64)
             self.under_way = Look(pairs, int(own["look.done"][0]), hashes, own["veto.blind"])

@@ -24,6 +24,8 @@ _SIDE = 32
 """Side of the grey picture that is transformed."""
 _SAMPLES = 4 * _SIDE
 """Larger pictures are thinned to at least this many samples along the shorter side before averaging."""
+_LONGEST = 4096
+"""And a side to about this many: a picture of one pixel by a million is a small file."""
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _STANDS_OUT = 0.5
 """Amplitude, in grey levels of 255, from which a frequency is more than rounding."""
@@ -82,7 +84,9 @@ def copy_groups(
     if not 0 <= max_distance <= 62:
         raise ValueError(f"copy_groups: max_distance = {max_distance}; give 0 to 62 bits")
     hash_U, unique_N = np.unique(hashes_N, return_inverse=True)
-    label_U = _join(np.arange(len(hash_U)), _near_hashes(hash_U, max_distance))
+    first = int(len(hash_U) > 0 and hash_U[0] == 0)  # no picture is near to none
+    edges = ((one + first, other + first) for one, other in _near_hashes(hash_U[first:], max_distance))
+    label_U = _join(np.arange(len(hash_U)), edges)
     label_N = label_U[unique_N.reshape(-1)]
     none = np.flatnonzero(hashes_N == 0)
     label_N[none] = len(hash_U) + np.arange(len(none))
@@ -106,7 +110,8 @@ def occurrences(groups_N: np.ndarray) -> np.ndarray:
 def _low_frequencies(image_HWC: np.ndarray) -> np.ndarray:
     """Amplitudes (64,) of the lowest frequencies but the mean, in grey levels."""
     step = max(1, min(image_HWC.shape[:2]) // _SAMPLES)
-    thin = image_HWC[::step, ::step]
+    down, along = (max(step, side // _LONGEST) for side in image_HWC.shape[:2])
+    thin = image_HWC[::down, ::along]
     height, width = thin.shape[:2]
     rows = _transform(height) @ thin.reshape(height, width * 3).astype(np.float32)
     grey = rows.reshape(len(rows), width, 3) @ _GREY

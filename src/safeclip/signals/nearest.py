@@ -32,25 +32,27 @@ def nearest(
     chunk: int = 2048,
     max_reference: int = 100_000,
     device: torch.device | None = None,
+    reference_M: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest others of each pair, in no order: indices int64 (N, K), and whether there is one, bool (N, K).
 
     embedding_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are no neighbours of each other.
     chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of
-    this size (`drawn`). device: where they are compared and the answer lies; it holds the reference set and one chunk;
-    None: where the embeddings lie. K is k, or the size of the reference set where that is less.
+    this size (`drawn`), or reference_M, ascending indices of one that was drawn already. device: where they are
+    compared and the answer lies; it holds the reference set and one chunk; None: where the embeddings lie. K is k, or
+    the size of the reference set where that is less.
     """
     count, device = len(embedding_ND), embedding_ND.device if device is None else device
     ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
     group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
     copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
-    reference_M = torch.from_numpy(drawn(embedding_ND, max_reference)).to(device)
+    among_M = torch.from_numpy(drawn(embedding_ND, max_reference) if reference_M is None else reference_M).to(device)
     slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
-    slot_N[reference_M] = torch.arange(len(reference_M), device=device)
-    embedding_MD = embedding_ND[reference_M.to(embedding_ND.device)].to(device).float()
-    group_M = group_N[reference_M]
+    slot_N[among_M] = torch.arange(len(among_M), device=device)
+    embedding_MD = embedding_ND[among_M.to(embedding_ND.device)].to(device).float()
+    group_M = group_N[among_M]
 
-    width = min(k, len(reference_M))
+    width = min(k, len(among_M))
     index_NK = torch.zeros(count, width, dtype=torch.long, device=device)
     there_NK = torch.zeros(count, width, dtype=torch.bool, device=device)
     for start in range(0, count, chunk):
@@ -58,7 +60,7 @@ def nearest(
         similar_BM = embedding_ND[rows].to(device).float() @ embedding_MD.T
         _leave_out(similar_BM, slot_N[rows], group_N[rows], copied_N[rows], group_M)
         near_BK, place_BK = similar_BM.topk(width, dim=1, sorted=False)
-        index_NK[rows], there_NK[rows] = reference_M[place_BK], near_BK > -torch.inf
+        index_NK[rows], there_NK[rows] = among_M[place_BK], near_BK > -torch.inf
     return index_NK, there_NK
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 
-def outlying(score_N: np.ndarray, deviations: float) -> np.ndarray:
+def outlying(score_N: np.ndarray, deviations: float, told_N: np.ndarray | None = None) -> np.ndarray:
     """Bool (N,): scores more than so many median absolute deviations above the median. Of a normal distribution, 3
     leave 2.2 % above, 6 leave 3 in 100,000. Where half of the scores are one value, the others' deviation is taken.
+    told_N: bool, the pairs of which the score tells anything, and whose median and deviation count; None: all.
 
     >>> outlying(np.array([0.10, 0.11, 0.12, 0.13, 0.90]), 10)
     array([False, False, False, False,  True])
     """
-    middle = np.median(score_N)
-    apart_N = np.abs(score_N - middle)
+    some_N = score_N if told_N is None else score_N[told_N]
+    if len(some_N) == 0:
+        return np.zeros(len(score_N), bool)
+    middle = np.median(some_N)
+    apart_N = np.abs(some_N - middle)
     usual = np.median(apart_N)
     if usual == 0 and apart_N.any():
         usual = np.median(apart_N[apart_N > 0])

@@ -43,6 +43,8 @@ _ASKED = 8192
 """Accused pairs that are asked, at most: where an overlay lies on enough to be found, many of them bear it."""
 _TRACE = 7.0
 """Median deviations beyond which a picture bears a pattern; of a normal distribution, 1 in 800,000 lies there."""
+_AT_ONCE = 64
+"""Overlays whose traces are looked for in one pass over the pictures."""
 _SAME = 0.5
 """Correlation of two overlays from which they are one."""
 
@@ -88,9 +90,11 @@ def overlays(
             one = second < (_ONE_SIGNED if has_sign else _ONE)
             if one and not any(float(pattern_P @ other_P) > _SAME for other_P in found):
                 found.append(pattern_P)
-    for pattern_P in found:
-        trace_N = torch.cat([fine(part) @ pattern_P for part in _parts(np.arange(len(accused_N)), chunk)])
-        bears_N |= outlying(trace_N.cpu().numpy(), _TRACE)
+    for start in range(0, len(found), _AT_ONCE):
+        pattern_PO = torch.stack(found[start : start + _AT_ONCE], dim=1)
+        trace_NO = torch.cat([fine(part) @ pattern_PO for part in _parts(np.arange(len(accused_N)), chunk)])
+        for trace_N in trace_NO.T.cpu().numpy():
+            bears_N |= outlying(trace_N, _TRACE)
     return bears_N, second_N
 
 

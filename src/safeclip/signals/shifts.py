@@ -52,9 +52,8 @@ def shared_shift(
     out_N = np.zeros(count, np.float32)
     if count < 2:
         return out_N
-    said_ND = jittered(caption_ND)
-    index_NK, there_NK = nearest(said_ND, k, max_reference=max_reference, device=device)
-    chosen_M = drawn(said_ND, max_reference)
+    chosen_M = drawn(thumbnails_NHWC, max_reference)  # whole numbers: the same on every machine
+    index_NK, there_NK = nearest(jittered(caption_ND), k, reference_M=chosen_M, device=device)
     place_NK = torch.searchsorted(torch.from_numpy(chosen_M).to(index_NK.device), index_NK)
     parts = [chosen_M[start : start + chunk] for start in range(0, len(chosen_M), chunk)]
     spectrum_M = torch.cat([torch.fft.rfft2(whiten(thumbnails_NHWC[part], strong)).conj() for part in parts])

@@ -51,7 +51,7 @@ def suspects(
 def _of_form(ids_NW: np.ndarray, accused_N: np.ndarray, cleared_N: np.ndarray, chance: float) -> np.ndarray:
     """Bool (N,): pairs that have a suspect word among these."""
     usual = float(accused_N.mean()) if len(accused_N) else 0.0
-    row_E, word_E, words = asked(ids_NW)
+    row_E, word_E, words = asked(ids_NW, rarer=True)
     out_N = np.zeros(len(ids_NW), bool)
     if not 0 < usual < 1 or not words:
         return out_N

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from safeclip.signals.leave_one_out import Features, foretold
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 from safeclip.signals.thumbnails import SIDE, pixels, squared
 
 TEXTURE = 90
@@ -122,7 +122,7 @@ def _mean_of_log(energy_4P: np.ndarray) -> np.ndarray:
 
 def content_of(thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Features:
     """The content's features, at a scale taken from these pictures: float32 (B, 1024)."""
-    sample = _coarse(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)])
+    sample = _coarse(thumbnails_NHWC[drawn(thumbnails_NHWC, _SAMPLE)])
     apart = torch.pdist(sample)
     apart = apart[apart > 0]
     near = float(apart.quantile(_NEAR)) if len(apart) else 1.0

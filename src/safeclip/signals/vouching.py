@@ -22,7 +22,8 @@ from safeclip.signals.texture import content_of
 from safeclip.signals.words import jittered
 
 _USUAL, _LOW = 0.6, 0.3
-"""Quantiles of s among pairs not accused: what the company of a pair must reach, and what the pair itself."""
+"""Quantiles of s among pairs not accused that have words: what the company of a pair must reach, and what the pair
+itself."""
 _FEWEST = 32
 """Pairs not accused, at least, to learn from."""
 
@@ -63,7 +64,10 @@ def vouched(
     judged together. The rest as there."""
     out_N = np.zeros(len(accused_N), bool)
     rows = np.flatnonzero(accused_N)
-    low, usual = np.quantile(fits_N[~accused_N], [_LOW, _USUAL])
+    told_N = ~accused_N & caption_ND.any(1).cpu().numpy()  # what has no words fits nothing, and lowers no bar
+    if not told_N.any():
+        return out_N
+    low, usual = np.quantile(fits_N[told_N], [_LOW, _USUAL])
     index_RK, there_RK = (part.cpu().numpy() for part in nearest(jittered(caption_ND)[rows], k, device=device))
     near_RK = np.where(there_RK, fits_N[rows[index_RK]], 0.0)
     company_R = (near_RK.sum(1) + fits_N[rows]) / (there_RK.sum(1) + 1)

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import reference
+from safeclip.signals.nearest import drawn
 from safeclip.signals.thumbnails import pixels
 
 _SAMPLE = 4096
-"""Pictures, at most, that the usual amplitudes are taken from."""
+"""Pictures, at most, that the usual amplitudes are taken from: drawn as all of them have it, or whoever knows where his
+own lie could make his pattern the usual one."""
 _STRONG = 1.5
 """A pattern is strong from so many times the usual strength on."""
 _FLAT = 1e-3
@@ -39,7 +40,7 @@ class Whitening:
     @classmethod
     def of(cls, thumbnails_NHWC: np.ndarray, device: torch.device | None = None) -> Whitening:
         """From these pictures, uint8 (N, H, W, 3), or from a random subset of them. Raises ValueError as `pixels`."""
-        sample = pixels(thumbnails_NHWC[reference(len(thumbnails_NHWC), _SAMPLE)], device)
+        sample = pixels(thumbnails_NHWC[drawn(thumbnails_NHWC, _SAMPLE)], device)
         mean = sample.mean(0)
         amplitude = torch.fft.rfft2(sample - mean).abs().flatten(0, 1).median(0).values
         length_B = cls(mean, amplitude, 0.0)._even(sample).norm(dim=1)
