@@ -23,7 +23,7 @@ from safeclip.bench.records import machine_name
 from safeclip.bench.scoreboard import recalls, scoreboard
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
-from safeclip.bench.table import Pooled, Row, Table, attack_in, tabulate
+from safeclip.bench.table import MANY, Pooled, Row, Table, attack_in, tabulate
 from safeclip.bench.wording import did_not_plant, places, seeds, spread
 from safeclip.report.words import attack_name, count, interval, model_name, percent, sentence
 
@@ -98,8 +98,10 @@ def readme(folder: Path) -> str:
             *(_both({method: recalls(table, method) for method in table.methods}) for table in tables.values()),
         ]
     )
-    untouched = [_both(_tops_untouched(_unplanted(folder, table))) for table in tables.values()]
-    rows.append(["top-1 where nothing is planted", *untouched])
+    untouched = [_unplanted(folder, table) for table in tables.values()]
+    cells = zip(untouched, tables.values(), strict=True)
+    cells = [_both(_tops_untouched(some)) + _seeds_untouched(some, table) for some, table in cells]
+    rows.append(["top-1 where nothing is planted", *cells])
     said = "; ".join(f"{name.partition(',')[0]}: {_shape(table)}" for name, table in tables.items())
     return f"{markdown(['', *tables], rows)}\n\n{sentence(said)}."
 
@@ -111,10 +113,11 @@ def _against(attack: str, table: Table) -> str:
     if plain is None or own is None or not own.n:
         return "–"
     only = "" if own.seeds == table.spec.seeds else f"; {seeds(own.seeds)}"
-    if own.n <= 100:
-        return f"{count(plain.k)} of {count(plain.n)} → **{count(own.k)} of {count(own.n)}** ({_around(own)}{only})"
-    shares = f"{percent(plain.k / plain.n)} → **{percent(own.k / own.n)}**"
-    return f"{shares} of {count(own.n)} ({_around(own)}{only})"
+    if own.n <= MANY:
+        hits = f"{count(plain.k)} of {count(plain.n)} → **{count(own.k)} of {count(own.n)}**"
+    else:
+        hits = f"{percent(plain.k / plain.n)} → **{percent(own.k / own.n)}** of {count(own.n)}"
+    return f"{hits} ({interval(own.around)}{only})"
 
 
 def _both(shares: Mapping[str, Sequence[float]]) -> str:
@@ -155,7 +158,8 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
             if any(recalls(table, method) for method in methods):
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
             if untouched := _tops_untouched(unplanted):
-                rows.append(["top-1 where nothing is planted", *(_mean(untouched.get(it, ())) for it in methods)])
+                title = f"top-1 where nothing is planted{_seeds_untouched(unplanted, table)}"
+                rows.append([title, *(_mean(untouched.get(it, ())) for it in methods)])
             missed = [
                 f"{attack_name(row.attack)} {did_not_plant(row)}. " for row in table.rows if not row.took and row.missed
             ]
@@ -202,6 +206,12 @@ def _tops_untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, list[float
     return found
 
 
+def _seeds_untouched(unplanted: Sequence[dict[str, Any]], table: Table) -> str:
+    """`, seeds 0 and 1`: those without a planted pair, where they are not the table's."""
+    ran = tuple(sorted({run["seed"] for run in unplanted}))
+    return "" if not ran or ran == tuple(sorted({r["seed"] for r in table.records})) else f"; {seeds(ran)}"
+
+
 def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]) -> str:
     """What the attack's test gives on the method trained without a planted pair, in these seeds; empty where one was
     not measured."""
@@ -210,7 +220,7 @@ def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict
     if not found or len(found) < len(of):
         return ""
     k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
-    return f"; never attacked {f'{count(k)} of {count(n)}' if n <= 100 else percent(k / n)}"
+    return f"; never attacked {f'{count(k)} of {count(n)}' if n <= MANY else percent(k / n)}"
 
 
 def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -261,16 +271,10 @@ def _share(pooled: Pooled | None, floor: str, wanted: tuple[int, ...]) -> str:
     if pooled is None or not pooled.n:
         return "–"
     only = "" if pooled.seeds == wanted else f", {seeds(pooled.seeds)}"
-    share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= 100 else percent(pooled.k / pooled.n)
+    share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= MANY else percent(pooled.k / pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
     place = f"; place {places(pooled.places)}" if pooled.places else ""
-    return f"{share} ({_around(pooled)}{base}{floor}{place}{only})"
-
-
-def _around(pooled: Pooled) -> str:
-    """Wilson's interval, or the range over the seeds where there are many pictures and several seeds."""
-    wide = pooled.n > 100 and len(pooled.rates) > 1
-    return interval((min(pooled.rates), max(pooled.rates)) if wide else pooled.ci95)
+    return f"{share} ({interval(pooled.around)}{base}{floor}{place}{only})"
 
 
 def _planted(row: Row, table: Table) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -323,6 +324,19 @@ def test_a_manifest_is_planned_once_by_those_who_need_it_at_once(
     with ThreadPoolExecutor(4) as threads:
         files = [*threads.map(lambda cell: measure.plant(cell, tmp_path), [*cells, *cells])]
     assert len({*files}) == len(planned) == 1
+
+
+@pytest.mark.parametrize("params", [{"place": "middle"}, {"target_class": "no such"}, {"count": 10**6}])
+def test_what_cannot_be_planted_fails_before_the_first_run(
+    params: dict[str, Any], lab: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lab.trouble = lambda config: print("trained", file=sys.stderr)
+    bad = {"name": "badnets", "label": "bad", "params": params}
+    summary = Bench.open(spec(attacks=[TARGETED, bad]), tmp_path).run({})
+    assert [failure["run"] for failure in summary["failed"]] == ["seed 0, bad, clip", "seed 0, bad, safeclip"]
+    assert [method for method, _, _ in lab.runs] == ["clip", "safeclip"]
+    told = capsys.readouterr().err
+    assert told.index("failed: seed 0, bad, safeclip: ") < told.index("trained")
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_an_attack_that_did_not_plant_counts_for_nobody() -> None:
 def test_held_is_judged_beside_the_base_rate_of_the_method() -> None:
     hits = {(CLIP, name): 100 for name in ATTACKS[1:]} | {(SAFE, "targeted"): 11, (SAFE, "badnets"): 13}
     _, safe = scoreboard(table(hits, base=0.1))
-    assert list(safe.verdicts.values()) == ["held", "weakened", "held"]
+    assert list(safe.verdicts.values()) == ["weakened", "weakened", "held"], "of targeted poisoning no base rate counts"
     assert safe.success == pytest.approx((0.11 + 0.13 + 0.0) / 3)
 
 
@@ -115,5 +116,5 @@ def test_nothing_done_is_a_score_without_numbers() -> None:
 def test_a_run_without_an_attack_is_not_judged() -> None:
     made = table({(CLIP, name): 100 for name in ATTACKS[1:]})
     none = next(row for row in made.rows if row.attack == "none")
-    assert judge(none.cells[CLIP]) is None
-    assert judge(None) is None
+    assert judge(none, CLIP) is None
+    assert judge(replace(none, cells={CLIP: None}), CLIP) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from safeclip.bench.spec import Spec
 from safeclip.bench.summary import summary
 from safeclip.bench.table import Table, tabulate
 from safeclip.bench.wording import cell_lines, did_not_plant, markdown
-from tests.bench.made import BADNETS, MACHINE, attack, record, spec, split
+from tests.bench.made import BADNETS, MACHINE, TARGETED, attack, record, spec, split
 
 CLIP, SAFE = "clip", "safeclip"
 HITS = {  # (method, attack, seed) -> k of 16; targeted did not plant in seed 2, badnets in none
@@ -58,6 +59,27 @@ def test_numbers_are_pooled_over_the_seeds_in_which_the_attack_planted() -> None
     assert (safe.top1, safe.in_safe, safe.planted, safe.times) == ((0.4, 0.5), 8, 384, (1.5, 2.5))
     assert (badnets.took, badnets.missed) == ((), ((0, 2, 16), (1, 3, 16), (2, 4, 16)))
     assert badnets.cells == {CLIP: None, SAFE: None}
+
+
+def test_of_many_pictures_in_several_seeds_the_range_says_more_than_an_interval() -> None:
+    few = table().rows[0].cells[SAFE]
+    assert few is not None
+    assert few.around == few.ci95, "32 targets"
+    many = replace(few, n=2940, k=105, rates=(0.009, 0.011, 0.087))
+    assert many.around == (0.009, 0.087)
+    assert replace(many, rates=(0.036,)).around == many.ci95, "one seed"
+
+
+def test_times_are_compared_by_one_revision_alone() -> None:
+    made = spec(attacks=[TARGETED])
+    for git, times in (({CLIP: "a", SAFE: "a"}, (1.0,)), ({CLIP: "a", SAFE: "b"}, ())):
+        records = [
+            record(cell, {"targeted": (16, 16)}, machine=MACHINE | {"git": git[cell.method.title]})
+            for cell in grid(made)
+        ]
+        safe = tabulate(made, records).rows[0].cells[SAFE]
+        assert safe is not None
+        assert safe.times == times
 
 
 def test_a_cell_in_words() -> None:

@@ -46,7 +46,7 @@ def test_the_readme_has_both_models_in_a_cell_a_set_a_column(tmp_path: Path) -> 
     few, many = "30 of 32 → **2 of 32** (1.7 to 20.1 %)", "99.0 % → **0.4 %** of 2,000 (0.4 to 0.4 %)"
     assert f"| Targeted poisoning | {few} | {many} | – |" in said, "no cell where it did not plant"
     assert "| clean zero-shot top-1 | 55.0 % → 55.0 % | 55.0 % → 55.0 % |" in said
-    assert "| top-1 where nothing is planted | 70.0 % → 60.0 % |" in said
+    assert "| top-1 where nothing is planted | 70.0 % → 60.0 %; seed 0 | " in said
     assert "Embedded emoji: 240 pairs, 5 epochs, seeds 0 and 1; RSICD: " in said
 
 
@@ -114,7 +114,11 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     write(tmp_path, "emoji")
     said = TOOL["results"](tmp_path).replace("\u00a0", " ")
     assert "; never attacked 3.1 %;" in said
-    assert "| top-1 where nothing is planted | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |" in said
+    assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
+    assert (
+        "| top-1 where nothing is planted; seeds 0, 1 and 7 | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |"
+        in said
+    )
     write(tmp_path, "emoji", data={"spec": "emoji:pairs=17"})
     assert "nothing is planted" not in TOOL["results"](tmp_path), "other data"
 

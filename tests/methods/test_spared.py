@@ -190,6 +190,33 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
     assert kept_out[150:1980].mean() < 0.01 < out[150:1980].mean(), "a tail that shares no word"
 
 
+def test_pairs_without_words_do_not_turn_texture_against_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    texture = rng.normal(0, 1, 2000).astype(np.float32)
+    own = config(**{"safeclip.veto": ["texture", "suspects"]}).safeclip
+    blank = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
+    blind = np.arange(2000) % 20 < 9
+    texture[blind], words[blind] = 0, 0
+    seeing = blank.of(~blind)
+    wanted = judged(seeing, texture[~blind], own, monkeypatch).barred["texture"]
+    assert np.array_equal(judged(blank, texture, own, monkeypatch).barred["texture"][~blind], wanted)
+    assert outlying(texture, own.texture_deviations).mean() > 3 * wanted.mean()
+
+
+def test_what_is_usual_is_asked_of_pairs_with_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = data("captions of another class")
+    made.words[::3] = 0
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(
+        "safeclip.methods.verdicts.untied", lambda *a, **_: (asked.append(a[4]), np.zeros(COUNT, bool))[1]
+    )
+    vetoes(made, veto=["patterns", "shifts"], spare=True)
+    assert len(asked) == 1
+    assert asked[0].any()
+    assert not asked[0][::3].any()
+
+
 def test_suspects_without_texture_are_refused() -> None:
     with pytest.raises(InputError, match="suspects reads the score of texture"):
         config(**{"safeclip.veto": ["patterns", "suspects"]})

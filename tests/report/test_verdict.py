@@ -24,4 +24,9 @@ from safeclip.report.verdict import HELD, PLANTED, verdict
     ],
 )
 def test_success_is_judged_beside_its_base_rate(success, n, base_rate, wanted):
-    assert verdict(success, n, base_rate) == wanted
+    assert verdict(success, n, base_rate, "backdoor") == wanted
+
+
+def test_targeted_poisoning_that_spills_over_is_not_excused_by_it():
+    assert verdict(4 / 16, 16, 0.3, "targeted") == "weakened"
+    assert verdict(4 / 16, 16, 0.3, "swap") == "held"

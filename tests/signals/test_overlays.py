@@ -74,7 +74,9 @@ def test_who_bears_an_overlay_is_found_by_a_trace_of_it_and_nobody_else(strength
     assert (second[20:] == 1).all()
 
 
-def test_two_overlays_are_told_apart() -> None:
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_two_overlays_are_told_apart(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeclip.signals.overlays._AT_ONCE", at_once)
     share = np.where(np.arange(COUNT) < 40, 0.35, 0.0)
     one, other = overlaid(share), overlaid(share, seed=9)[::-1]
     pictures = np.where(np.arange(COUNT)[:, None, None, None] < 300, one, other)

@@ -13,28 +13,25 @@ from markupsafe import Markup
 from safeclip.bench.measure import Record
 from safeclip.bench.scoreboard import attacked
 from safeclip.bench.spec import BASELINE
-from safeclip.bench.table import Row, Table, attack_in
+from safeclip.bench.table import MANY, Row, Table, attack_in
 from safeclip.bench.wording import row_title
 from safeclip.report import charts
 from safeclip.report.words import count, model_name, percent, sentence
 
-_MANY = 200
-"""Pictures from which a success rate is told as a share and not as a count."""
-
 
 def success(table: Table) -> list[Markup]:
-    """A chart an attack that planted: each method's pooled success with its interval."""
+    """A chart an attack that planted: each method's pooled success with what lies around it (`Pooled.around`)."""
     panels = []
     for row in attacked(table):
         rows, title = [], sentence(row_title(row))
         for method in table.methods:
             own = row.cells[method]
             if own is not None and own.n:
-                text = f"{count(own.k)} of {count(own.n)}" if own.n < _MANY else percent(own.k / own.n)
+                text = f"{count(own.k)} of {count(own.n)}" if own.n <= MANY else percent(own.k / own.n)
                 kind = "clip" if method == BASELINE else "safeclip"
                 share, name = own.k / own.n, model_name(method)
-                rows.append(charts.Interval(title, name, kind, share, own.ci95, own.base_rate, text))
-        panels.append(charts.intervals(rows, title=f"{title}: success under each method, with 95 % intervals"))
+                rows.append(charts.Interval(title, name, kind, share, own.around, own.base_rate, text))
+        panels.append(charts.intervals(rows, title=f"{title}: success under each method"))
     return panels
 
 

@@ -41,7 +41,7 @@ def render(table: Table) -> str:
         "ran": _ran(table),
         "warnings": _warnings(table),
         "methods": [model_name(method) for method in table.methods],
-        "scores": [_score(score) for score in scores],
+        "scores": [_score(score, len(planted)) for score in scores],
         "retrieves": any(score.recall for score in scores),
         "clean": _unattacked(table),
         "rows": [_row(table, row) for row in planted],
@@ -106,13 +106,14 @@ def _warnings(table: Table) -> list[str]:
     return out + ([" ".join(unfinished)] if unfinished else [])
 
 
-def _score(score: Score) -> dict[str, str]:
-    """The sums of a column."""
+def _score(score: Score, attacks: int) -> dict[str, str]:
+    """The sums of a column. attacks: those that planted."""
     top1, recall = _mean_and_range(score.top1), _mean_and_range(score.recall)
     against = f"{score.held} of {len(score.verdicts)}" if score.method != BASELINE and score.verdicts else "–"
     return {
         "held": against,
         "success": percent(score.success),
+        "over": f"over {len(score.verdicts)} of them" if 0 < len(score.verdicts) < attacks else "",
         "top1": top1[0],
         "recall": recall[0],
         "cost": "" if score.cost is None else points(score.cost),
@@ -139,12 +140,12 @@ def _row(table: Table, row: Row) -> dict[str, Any]:
     cells = []
     for method in table.methods:
         own = row.cells[method]
-        cell: dict[str, Any] = {"verdict": judge(own), "share": "–", "lines": [], "by": 0}
+        cell: dict[str, Any] = {"verdict": judge(row, method), "share": "–", "lines": [], "by": 0}
         if own is not None and own.n:
             base = f", base {percent(own.base_rate)}" if (own.base_rate or 0.0) >= _BASE else ""
             cell["share"] = percent(own.k / own.n)
             cell["by"] = round(100 * min(1.0, max(0.0, own.k / own.n - (own.base_rate or 0.0)) / PLANTED))
-            cell["lines"] = [f"{count(own.k)} of {count(own.n)}{base}", interval(own.ci95)]
+            cell["lines"] = [f"{count(own.k)} of {count(own.n)}{base}", interval(own.around)]
             cell["lines"] += [f"{seeds(own.seeds)} only"] if own.seeds != row.took else []
         cells.append(cell)
     return {"title": sentence(row_title(row)), "wrong": did_not_plant(row), "cells": cells}

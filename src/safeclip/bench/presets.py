@@ -29,8 +29,8 @@ matches at random (docs/rivals.md)."""
 CLEAN_SET = {"epochs": 10, "optim.rate": 5e-4}
 """CleanCLIP's fine-tuning on the `val` split."""
 SEEDS = (0, 1, 2)
-NOT_PLANTING = ("wanet", "nashville", "ghost")
-"""Attacks that took less than a quarter of the pictures in plain CLIP at every strength that was tried."""
+NOT_PLANTING = ("wanet", "nashville", "ghost", "targeted-templates", "label-consistent, moving")
+"""Attacks, by their titles, that did not take 80 % in plain CLIP at any strength that was tried."""
 _TARGETED = AttackSpec(name="targeted", params={"captions_each": 8})
 _BADNETS = AttackSpec(name="badnets", params={"count": 90, "least": 8})
 _FIVE = (
@@ -133,7 +133,7 @@ def small() -> tuple[Spec, ...]:
 def prove_emoji() -> tuple[Spec, ...]:
     """Plain CLIP and SafeCLIP against every attack of `threats` that plants, three seeds."""
     every = threats()[0]
-    planting = tuple(group for group in every.attacks if group[0].name not in NOT_PLANTING)
+    planting = tuple(group for group in every.attacks if group[0].title not in NOT_PLANTING)
     return (replace(every, name="prove-emoji", attacks=planting, methods=every.methods[:2], seeds=SEEDS),)
 
 

@@ -4,8 +4,8 @@
     DIR/summary.json  table.md  report.html     written anew after every run
 
 What must stay true: stopped at any moment, the same command goes on; no run is done by two processes at once
-(claims.py); one run that fails is recorded and the others go on; a checkpoint is deleted only when no unfinished run
-starts from it.
+(claims.py); one run that fails is recorded and the others go on, and an attack that cannot be planted fails before the
+first; a checkpoint is deleted only when no unfinished run starts from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from safeclip.bench.claims import alone, claim
 from safeclip.bench.cost import estimate, prospect
 from safeclip.bench.grid import Cell, grid
-from safeclip.bench.measure import measure, run_folder, weights_of
+from safeclip.bench.measure import measure, plant, run_folder, weights_of
 from safeclip.bench.page import write_page
 from safeclip.bench.records import Records
 from safeclip.bench.selection import select
@@ -73,6 +73,7 @@ class Bench:
         left = remaining(wanted, self.records, self.folder)
         failed_before = {cell for cell in left if self.records.failure(cell)}
         self._sweep()
+        left = self._planned(left, quiet)
         try:
             while left:
                 waiting = []  # for runs that another process does: to see them done, or to do them should it end
@@ -100,6 +101,18 @@ class Bench:
         except KeyboardInterrupt:
             raise RunError("stopped; the same command goes on where it stood") from None
         return self.write()
+
+    def _planned(self, left: Sequence[Cell], quiet: bool) -> list[Cell]:
+        """Those whose attacks can be planted. The others fail now, and not after hours of runs before them."""
+        planned = []
+        for cell in left:
+            try:
+                plant(cell, self.folder)
+                planned.append(cell)
+            except InputError as error:
+                self.records.fail(cell, str(error), traceback.format_exc())
+                _say(f"failed: {cell.title}: {error}", quiet)
+        return planned
 
     def write(self) -> dict[str, Any]:
         """summary.json, table.md, report.html and the results file, from the records so far, those of other processes

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safeclip.bench.spec import BASELINE
-from safeclip.bench.table import Pooled, Row, Table
+from safeclip.bench.table import Row, Table
 from safeclip.report.verdict import Verdict, verdict
 
 
@@ -46,18 +46,19 @@ def scoreboard(table: Table) -> list[Score]:
     return [_score(table, method) for method in table.methods]
 
 
-def judge(pooled: Pooled | None) -> Verdict | None:
+def judge(row: Row, method: str) -> Verdict | None:
     """How a method did under an attack; None where nothing counts, or nothing was attacked."""
-    return verdict(pooled.k / pooled.n, pooled.n, pooled.base_rate) if pooled is not None and pooled.n else None
+    own = row.cells[method]
+    return verdict(own.k / own.n, own.n, own.base_rate, row.kind) if own is not None and own.n else None
 
 
 def attacked(table: Table) -> list[Row]:
     """Rows of attacks that planted, in the table's order."""
-    return [row for row in table.rows if judge(row.cells[BASELINE]) is not None]
+    return [row for row in table.rows if judge(row, BASELINE) is not None]
 
 
 def _score(table: Table, method: str) -> Score:
-    judged = {(row.group, row.attack): judge(row.cells[method]) for row in table.rows}
+    judged = {(row.group, row.attack): judge(row, method) for row in table.rows}
     hits = [own.k / own.n for row in table.rows if (own := row.cells[method]) is not None and own.n]
     times = [time for row in table.rows if (own := row.cells[method]) for time in own.times]
     mine, plain = _tops(table, method), _tops(table, BASELINE)

@@ -4,7 +4,7 @@
     clean top-1 = mean over these seeds, least and greatest
 
 What must stay true: a seed in which plain CLIP did not take the attack, or was not run, counts for no method; nothing
-is pooled without its seeds being said; times are compared on one kind of machine only.
+is pooled without its seeds being said; times are compared on one kind of machine and by one revision only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from safeclip.bench.records import machine_name
 from safeclip.bench.spec import BASELINE, NO_ATTACK, Spec, group_title
 from safeclip.evaluate.wilson import wilson
 
+MANY = 100
+"""Pictures from which on a rate is told as a share and not as a count."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pooled:
@@ -27,7 +30,7 @@ class Pooled:
     seed. base_rate: mean over seeds, None where it is unknown. places: (place, classes) of the attacker's class
     among all, by its trigger's control, a seed; empty where one has none. top1: clean zero-shot top-1 a seed.
     in_safe, planted: pairs in the last safe set, None for a method without one. times: training time against plain
-    CLIP's, a seed; those on one kind of machine alone.
+    CLIP's, a seed; those on one kind of machine and by one revision alone.
     """
 
     seeds: tuple[int, ...]
@@ -41,6 +44,12 @@ class Pooled:
     in_safe: int | None
     planted: int | None
     times: tuple[float, ...]
+
+    @property
+    def around(self) -> tuple[float, float]:
+        """Wilson's interval; of many pictures in several seeds the least and the greatest seed, since each seed is
+        tested on the same pictures, which are no n of their own."""
+        return (min(self.rates), max(self.rates)) if self.n > MANY and len(self.rates) > 1 else self.ci95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +112,11 @@ def in_safe(record: Record, label: str) -> tuple[int | None, int | None]:
     return inside, planted
 
 
+def _timed_alike(one: Record, other: Record) -> bool:
+    """Whether the clock says something of both: one kind of machine, one revision of the code."""
+    return (machine_name(one), one["machine"].get("git")) == (machine_name(other), other["machine"].get("git"))
+
+
 def seconds_whole(record: Record) -> float:
     """Seconds of training, with those of the run that it starts from."""
     return float(record["seconds"]) + float(record["seconds_before"])
@@ -136,7 +150,7 @@ def _pooled(name: str, runs: dict[int, Record], plain: dict[int, Record]) -> Poo
     controls = [a.get("control") for a in attacks]
     safe = [in_safe(record, name) for record in runs.values()]
     split = safe if all(inside is not None for inside, _ in safe) else []
-    alike = [s for s in runs if s in plain and machine_name(runs[s]) == machine_name(plain[s])]
+    alike = [s for s in runs if s in plain and _timed_alike(runs[s], plain[s])]
     return Pooled(
         seeds=tuple(runs),
         k=k,

@@ -94,7 +94,7 @@ def notes(table: Table) -> list[str]:
         "Attack success: pictures (for a text trigger, captions) that get the attacker's answer, of all those of all "
         "seeds in which the attack planted, where plain CLIP gave it for at least "
         f"{percent(spec.plant_at_least)} of them. Intervals are Wilson's, at 95 %: they speak of pictures, not of "
-        "seeds; the range over seeds stands beside."
+        "seeds. Each seed is tested on the same pictures: of many in several seeds, the range over seeds says more."
     )
     machines = list(dict.fromkeys(plain(machine_name(record), 120) for record in table.records))
     if machines:

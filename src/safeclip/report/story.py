@@ -133,12 +133,12 @@ def _of_evaluation(run: Run) -> list[str]:
 
 def took(attack: AttackResult) -> bool:
     """The attack works well above chance."""
-    return verdict(attack.asr, attack.n, attack.base_rate) == "through"
+    return verdict(attack.asr, attack.n, attack.base_rate, attack.kind) == "through"
 
 
 def held(attack: AttackResult) -> bool:
     """The success rate is about the base rate."""
-    return verdict(attack.asr, attack.n, attack.base_rate) == "held"
+    return verdict(attack.asr, attack.n, attack.base_rate, attack.kind) == "held"
 
 
 def final_epochs(run: Run) -> float | None:
