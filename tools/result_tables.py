@@ -25,7 +25,7 @@ from safeclip.bench.spec import BASELINE
 from safeclip.bench.spec_file import spec_of
 from safeclip.bench.table import MANY, Pooled, Row, Table, attack_in, tabulate
 from safeclip.bench.wording import did_not_plant, places, seeds, spread
-from safeclip.report.words import attack_name, count, interval, model_name, percent, sentence
+from safeclip.report.words import attack_name, count, interval, listed, model_name, percent, sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = {
@@ -41,6 +41,8 @@ SHORT = {
 }
 """The README's columns."""
 DEFENCE = "safeclip"
+NEAR = 0.01
+"""Success above its control up to which an attack has left nothing to speak of: a point."""
 PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
@@ -175,12 +177,12 @@ def threats(folder: Path) -> str:
         return "Not measured yet."
     methods, unplanted = _known(table), _unplanted(folder, table)
     head = ["attack", "source", "what it changes", "planted", *map(model_name, methods)]
-    rows = _threat_rows(table, methods, unplanted)
-    if alone := _read(folder / SURROGATE):
-        rows += _threat_rows(alone, methods, unplanted)
+    tables = [table, *([alone] if (alone := _read(folder / SURROGATE)) else [])]
+    rows = [row for some in tables for row in _threat_rows(some, methods, unplanted)]
     rows.append(["clean top-1", "", "", "", *_clean(table, methods)])
     told = "A cell all in brackets: what a method made of an attack that did not plant, which says little of a defence."
-    return f"{markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
+    left = _left(tables, unplanted)
+    return f"{left}\n\n{markdown(head, rows)}\n\n{LEGEND} {told}\n\n{_note(table, THREATS)}"
 
 
 def _known(table: Table) -> list[str]:
@@ -213,14 +215,47 @@ def _seeds_untouched(unplanted: Sequence[dict[str, Any]], table: Table) -> str:
 
 
 def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]) -> str:
-    """What the attack's test gives on the method trained without a planted pair, in these seeds; empty where one was
-    not measured."""
+    """`; never attacked 1.0 %`; empty where that was not measured."""
+    found = _control(attack, method, of, unplanted)
+    return "" if found is None else f"; never attacked {_rate(*found)}"
+
+
+def _control(
+    attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]
+) -> tuple[int, int] | None:
+    """k of n that the attack's test gives on the method trained without a planted pair, in these seeds; None where one
+    was not measured."""
     runs = {run["seed"]: run["attacks"].get(attack) for run in unplanted if run["method"] == method}
     found = [about for seed in of if (about := runs.get(seed))]
     if not found or len(found) < len(of):
-        return ""
-    k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
-    return f"; never attacked {f'{count(k)} of {count(n)}' if n <= MANY else percent(k / n)}"
+        return None
+    return sum(about["k"] for about in found), sum(about["n"] for about in found)
+
+
+def _rate(k: int, n: int) -> str:
+    return f"{count(k)} of {count(n)}" if n <= MANY else percent(k / n)
+
+
+def _left(tables: Sequence[Table], unplanted: Sequence[dict[str, Any]]) -> str:
+    """The attacks of which SafeCLIP leaves more than its control."""
+    found = []
+    for row in (row for table in tables for row in table.rows if row.took):
+        own = row.cells.get(DEFENCE)
+        if own is None or not own.n:
+            continue
+        control = _control(row.attack, DEFENCE, own.seeds, unplanted)
+        above = own.k / own.n - (control[0] / control[1] if control else own.base_rate or 0.0)
+        if above > (1 / own.n if own.n <= MANY else NEAR) + 1e-9:
+            beside = f"control {_rate(*control)}" if control else f"base rate {percent(own.base_rate)}"
+            found.append((above, f"`{row.attack}` ({_rate(own.k, own.n)}; {beside})"))
+    names = listed([name for _, name in sorted(found, reverse=True)])
+    return (
+        "The control of a method is the same test on it, trained on the data as it lies; where that was not measured, "
+        f"its base rate. SafeCLIP leaves more than its control, by over a point or over one target, of {names}. Of "
+        "every other attack that plants it leaves about that, or less."
+        if names
+        else "Of every attack that plants SafeCLIP leaves what its control has, or less."
+    )
 
 
 def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -271,7 +306,7 @@ def _share(pooled: Pooled | None, floor: str, wanted: tuple[int, ...]) -> str:
     if pooled is None or not pooled.n:
         return "–"
     only = "" if pooled.seeds == wanted else f", {seeds(pooled.seeds)}"
-    share = f"{count(pooled.k)} of {count(pooled.n)}" if pooled.n <= MANY else percent(pooled.k / pooled.n)
+    share = _rate(pooled.k, pooled.n)
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
     place = f"; place {places(pooled.places)}" if pooled.places else ""
     return f"{share} ({interval(pooled.around)}{base}{floor}{place}{only})"

@@ -123,6 +123,22 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     assert "nothing is planted" not in TOOL["results"](tmp_path), "other data"
 
 
+def test_threats_name_what_is_left_above_the_control(tmp_path: Path) -> None:
+    write(tmp_path, "threats", {"clip": (950, 1000), "safeclip": (40, 1000)})
+    said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
+    assert said.startswith("Of every attack that plants SafeCLIP leaves what its control has, or less."), "base 5.0 %"
+    attacks = {"badnets": {"k": 25, "n": 1000}, "targeted": {"k": 31, "n": 1000}}
+    runs = [{"method": "safeclip", "seed": seed, "attacks": attacks, "top1": 0.6} for seed in (0, 1)]
+    (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
+    said = TOOL["threats"](tmp_path).replace("\u00a0", " ")
+    assert "by over a point or over one target, of `badnets` (4.0 %; control 2.5 %). Of every other" in said
+    write(tmp_path, "threats", {"clip": (16, 16), "safeclip": (1, 16)})
+    few = {"badnets": {"k": 1, "n": 16}, "targeted": {"k": 0, "n": 16}}
+    runs = [run | {"attacks": few} for run in runs]
+    (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
+    assert "of `targeted` (2 of 32; control 0 of 32)" in TOOL["threats"](tmp_path), "two of 32, one a seed"
+
+
 def test_the_committed_pages_are_what_the_records_make() -> None:
     results = ROOT / "bench" / "results"
     for file, make in TOOL["PAGES"].items():
