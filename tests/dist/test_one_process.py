@@ -109,7 +109,7 @@ def in_small_chunks(rank: int) -> None:
     """Several a rank, the last one short; what a pass leaves with the others is looked at."""
     from safeclip.train import scoring
 
-    scoring._EMBED_AT_ONCE, scoring._HASH_AT_ONCE, scoring._TOLD_AT_ONCE = 8, 12, 70
+    scoring._AT_ONCE, scoring._TOLD_AT_ONCE = 8, 70
 
     def seen(made: Any) -> Any:
         held = vars(made).values() if not isinstance(made, np.ndarray) else [made]

@@ -43,7 +43,7 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     reader: Any = Pictures()
     bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
     heard: list[tuple[int, int]] = []
-    monkeypatch.setattr(scoring, "_HASH_AT_ONCE", 2)
+    monkeypatch.setattr(scoring, "_AT_ONCE", 2)
     monkeypatch.setattr(scoring, "_TOLD_AT_ONCE", 4)
     glance = scoring.glance(reader, str, bad, np.array([3, 5, 0, 1, 4]), lambda *at: heard.append(at))
     small, words = glance.thumbnails, glance.words
@@ -72,7 +72,7 @@ def test_a_pass_embeds_each_pair_in_its_row_and_for_cosines_alone_keeps_nothing_
 ) -> None:
     reader: Any = Pictures()
     embedder = Embedder(build(ModelConfig(name="safeclip-emoji", precision="fp32")), torch.device("cpu"))
-    monkeypatch.setattr(scoring, "_EMBED_AT_ONCE", 2)
+    monkeypatch.setattr(scoring, "_AT_ONCE", 2)
     monkeypatch.setattr(scoring, "_TOLD_AT_ONCE", 4)
     heard: list[tuple[int, int]] = []
 

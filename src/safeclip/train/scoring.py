@@ -6,7 +6,7 @@ shares of the uids, and rank 0, which decides, gets the whole. The others keep n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ from safeclip.signals.words import WIDTH, word_ids
 from safeclip.train import distributed
 from safeclip.train.bad_pairs import BadPairs
 
-_EMBED_AT_ONCE, _HASH_AT_ONCE = 512, 1024
+_AT_ONCE = 512
+"""Pairs read at once."""
 _TOLD_AT_ONCE = 65_536
 """Pairs of all ranks together whose rows they send to rank 0 at a time."""
 
@@ -47,56 +48,39 @@ def embed_all(
     must not speak for what it does; None takes the mean over all. vectors: whether the embeddings are kept, or their
     cosines alone.
     """
-    count, dim = len(reader) if distributed.first() else 0, embedder.clip.dim
+    dim = embedder.clip.dim
+
+    def embed(made: list[np.ndarray], part: Part, uids: np.ndarray) -> None:
+        if not len(part.rows):
+            return
+        captions = part.captions if draw is None else [(text,) for text in draw(part.captions, uids)]
+        of_image = embedder.images(part.made)
+        flat = embedder.texts([caption for some in captions for caption in some])
+        counts = torch.tensor([len(some) for some in captions])
+        owner = torch.repeat_interleave(torch.arange(len(uids)), counts)
+        mean = torch.zeros(len(uids), dim).index_add_(0, owner, flat) / counts[:, None]
+        made[0][part.rows] = (of_image * mean).sum(1)  # the mean similarity over the captions
+        if vectors:
+            made[1][part.rows], made[2][part.rows] = of_image, torch.nn.functional.normalize(mean, dim=1)
+
+    count = len(reader) if distributed.first() else 0
+    cosine, *sides = (torch.zeros(count, *width) for width in ([(), (dim,), (dim,)] if vectors else [()]))
     uids = np.flatnonzero(bad.usable)
-    found: list[tuple[int, str]] = []
-    more = _more(progress, uids)
-
-    def embed(mine: np.ndarray) -> list[np.ndarray]:
-        held = len(mine) if vectors else 0
-        image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(len(mine))
-        for part in _read(reader, mine, _EMBED_AT_ONCE, bad, found, embedder.crop, more):
-            rows = torch.from_numpy(part.rows)
-            if not len(rows):
-                continue
-            captions = part.captions
-            if draw is not None:
-                captions = [(text,) for text in draw(captions, mine[part.rows])]
-            of_image = embedder.images(part.made)
-            flat = embedder.texts([caption for some in captions for caption in some])
-            counts = torch.tensor([len(some) for some in captions])
-            owner = torch.repeat_interleave(torch.arange(len(rows)), counts)
-            mean = torch.zeros(len(rows), dim).index_add_(0, owner, flat) / counts[:, None]
-            cosine[rows] = (of_image * mean).sum(1)  # the mean similarity over the captions
-            if vectors:
-                image[rows], text[rows] = of_image, torch.nn.functional.normalize(mean, dim=1)
-        return [values.numpy() for values in (cosine, image, text)[: 3 if vectors else 1]]
-
-    held = count if vectors else 0
-    image, text, cosine = torch.zeros(held, dim), torch.zeros(held, dim), torch.zeros(count)
     with distributed.whole_weights(embedder.clip.net):
-        _fill([values.numpy() for values in (cosine, image, text)], uids, embed, _EMBED_AT_ONCE)
-    _tell(found, bad)
-    bad.settle()
+        _pass(reader, uids, bad, progress, [side.numpy() for side in (cosine, *sides)], uids, embed, embedder.crop)
+    image, text = sides if vectors else (torch.zeros(0, dim), torch.zeros(0, dim))
     return Embeddings(image, text, cosine)
 
 
 def hash_all(reader: Reader, bad: BadPairs, progress: Progress) -> np.ndarray:
     """Perceptual hashes uint64 (N,) of all usable pairs' pictures; 0 for the others."""
-    uids = np.flatnonzero(bad.usable)
-    found: list[tuple[int, str]] = []
-    more = _more(progress, uids)
 
-    def hash_(mine: np.ndarray) -> list[np.ndarray]:
-        hashes = np.zeros(len(mine), np.uint64)
-        for part in _read(reader, mine, _HASH_AT_ONCE, bad, found, _hash, more):
-            hashes[part.rows] = part.made
-        return [hashes]
+    def hash_(made: list[np.ndarray], part: Part, uids: np.ndarray) -> None:
+        made[0][part.rows] = part.made
 
     hashes = np.zeros(len(reader) if distributed.first() else 0, np.uint64)
-    _fill([hashes], uids, hash_, _HASH_AT_ONCE)
-    _tell(found, bad)
-    bad.settle()
+    uids = np.flatnonzero(bad.usable)
+    _pass(reader, uids, bad, progress, [hashes], uids, hash_, _hash)
     return hashes
 
 
@@ -104,46 +88,59 @@ def glance(reader: Reader, seen: Callable[[str], str], bad: BadPairs, uids: np.n
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read. seen: what the text
     tower reads of a caption, since words that it does not learn say nothing for a pair. Pairs that cannot be read leave
     `bad.usable`."""
-    found: list[tuple[int, str]] = []
-    more = _more(progress, uids)
 
-    def look(mine: np.ndarray) -> list[np.ndarray]:
-        hashes, small, fine, words = made = _blank(len(mine))
-        for part in _read(reader, uids[mine], _HASH_AT_ONCE, bad, found, glimpse, more):
-            for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
-                hashes[row], small[row], fine[row] = seen_of
-                words[row] = word_ids([*map(seen, captions)])
-        return made
+    def look(made: list[np.ndarray], part: Part, uids: np.ndarray) -> None:
+        hashes, small, fine, words = made
+        for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
+            hashes[row], small[row], fine[row] = seen_of
+            words[row] = word_ids([*map(seen, captions)])
 
-    whole = _blank(len(uids) if distributed.first() else 0)
-    _fill(whole, np.arange(len(uids)), look, _HASH_AT_ONCE)
-    _tell(found, bad)
-    bad.settle()
+    held = len(uids) if distributed.first() else 0
+    small, words = np.zeros((held, SIDE, SIDE, 3), np.uint8), np.zeros((held, WIDTH), np.uint32)
+    whole: list[np.ndarray] = [np.zeros(held, np.uint64), small, np.zeros((held, TEXTURE), np.float32), words]
+    _pass(reader, uids, bad, progress, whole, np.arange(len(uids)), look, glimpse)
     return Glance(*whole)
 
 
-def _blank(pairs: int) -> list[np.ndarray]:
-    """What `Glance` holds, of no pair yet."""
-    small, words = np.zeros((pairs, SIDE, SIDE, 3), np.uint8), np.zeros((pairs, WIDTH), np.uint32)
-    return [np.zeros(pairs, np.uint64), small, np.zeros((pairs, TEXTURE), np.float32), words]
-
-
-def _fill(
-    whole: list[np.ndarray], rows: np.ndarray, make: Callable[[np.ndarray], list[np.ndarray]], at_once: int
+def _pass(
+    reader: Reader,
+    uids: np.ndarray,
+    bad: BadPairs,
+    progress: Progress,
+    whole: list[np.ndarray],
+    places: np.ndarray,
+    keep: Callable[[list[np.ndarray], Part, np.ndarray], None],
+    make: Callable[[np.ndarray], Any],
 ) -> None:
-    """Fill these rows of the arrays of rank 0 with what each rank makes of its share of them, a chunk at a time: no
-    rank holds more of the whole than that, and none waits for the others until the end.
+    """Read these pairs once, each rank its share, and fill the arrays of rank 0 with what comes of them, a chunk at a
+    time: no rank holds more of the whole than that, and none waits for the others until the end. Pairs that cannot be
+    read leave `bad.usable`, on all ranks and on the disk.
 
-    make: takes some of the rows and gives their values for the first of the arrays. at_once: rows it works on.
+    whole: on rank 0 a row for each place, on the others none. places: of each pair in them. keep: takes arrays as wide
+    as these, a part of what was read and the uids of its rows, and puts there what is to be told. make: what is made of
+    a picture while reading.
     """
-    shares = distributed.split(rows)
-    step = max(1, _TOLD_AT_ONCE // len(shares) // at_once) * at_once
+    found: list[tuple[int, str]] = []
+    shares = distributed.split(np.arange(len(uids)))
+    done, of_mine = 0, len(shares[distributed.rank()])
+    step = max(1, _TOLD_AT_ONCE // len(shares) // _AT_ONCE) * _AT_ONCE
     for start in range(0, len(shares[0]), step):
-        parts = [share[start : start + step] for share in shares]
-        made = make(parts[distributed.rank()])
-        for array, mine in zip(whole, made, strict=False):
-            for rank, values in distributed.rows_to_first(mine, [len(part) for part in parts]):
-                array[parts[rank]] = values
+        chunks = [share[start : start + step] for share in shares]
+        mine = uids[chunks[distributed.rank()]]
+        made = [np.zeros((len(mine), *array.shape[1:]), array.dtype) for array in whole]
+        before = 0
+        for part in read_in_parts(reader, mine, _AT_ONCE, reader.config.workers, make):
+            bad.add(part.bad)  # too many end the pass here, not after the last pair
+            found += part.bad
+            keep(made, part, mine[part.rows])
+            done, before = done + part.end - before, part.end
+            progress(done, of_mine)
+        for array, own in zip(whole, made, strict=True):
+            for rank, values in distributed.rows_to_first(own, [len(chunk) for chunk in chunks]):
+                array[places[chunks[rank]]] = values
+    bad.add(distributed.joined(found))
+    bad.write()
+    bad.settle()
 
 
 def decide(ask: Callable[[], State]) -> State:
@@ -190,41 +187,3 @@ def _hash(picture: np.ndarray) -> int:
 def glimpse(picture: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """What `glance` keeps of a picture: hash, thumbnail, texture."""
     return _hash(picture), thumbnails([picture])[0], textures([picture])[0]
-
-
-def _read(
-    reader: Reader,
-    uids: np.ndarray,
-    at_once: int,
-    bad: BadPairs,
-    found: list[tuple[int, str]],
-    make: Callable[[np.ndarray], Any],
-    more: Callable[[int], None],
-) -> Iterator[Part]:
-    """The pairs that can be read, in parts, and what is made of their pictures; the others are told to `bad`, and are
-    found. more: told how many pairs each part stood for, once it is done with."""
-    done = 0
-    for part in read_in_parts(reader, uids, at_once, reader.config.workers, make):
-        bad.add(part.bad)
-        found += part.bad
-        yield part
-        more(part.end - done)
-        done = part.end
-
-
-def _more(progress: Progress, uids: np.ndarray) -> Callable[[int], None]:
-    """Adds up what a pass over these uids has done of this rank's share, whatever chunks it comes in."""
-    done, whole = 0, len(distributed.share(uids))
-
-    def add(pairs: int) -> None:
-        nonlocal done
-        done += pairs
-        progress(done, whole)
-
-    return add
-
-
-def _tell(found: list[tuple[int, str]], bad: BadPairs) -> None:
-    """What each rank found in a pass, to all of them and to the disk."""
-    bad.add(distributed.joined(found))
-    bad.write()
