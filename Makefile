@@ -3,6 +3,7 @@
 #             stopped; JOBS=2 runs at once; QUICK=1 takes the short form
 # make prove  plain CLIP and SafeCLIP against every attack that plants, three seeds, on the embedded pictures, RSICD and
 #             Flickr8k (RSICD=FILE, FLICKR8K=FILE)
+# make prove-gpu   the same on COCO at full size, for a GPU (COCO=dataset_coco.json beside its pictures)
 # make test   the default test suite
 # make lint   formatting, lint, types, and the direction of imports
 
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo bench-small prove test lint clean
+.PHONY: demo bench-small prove prove-gpu test lint clean
 demo: $(VENV)/.installed
 	$(BIN)/safeclip demo --out runs/demo
 
@@ -30,6 +31,10 @@ prove: $(VENV)/.installed
 	$(PROVE)/emoji --preset prove-emoji
 	$(call on,$(RSICD),$(PROVE)/rsicd --preset prove-rsicd)
 	$(call on,$(FLICKR8K),$(PROVE)/flickr8k --preset prove-flickr8k)
+
+COCO ?= dataset_coco.json
+prove-gpu: $(VENV)/.installed
+	$(PROVE)/coco --preset prove-coco --data coco:$(COCO) --jobs 1
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -11,9 +11,10 @@ import yaml
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.grid import grid
-from safeclip.bench.presets import NOT_PLANTING, PRESETS, named
+from safeclip.bench.presets import PRESETS, named
 from safeclip.bench.spec import AttackSpec, MethodSpec, group_title
 from safeclip.bench.spec_file import published, read_spec, spec_of
+from safeclip.config import SafeclipConfig
 from safeclip.data.sources import without_folders
 from safeclip.errors import InputError
 from tests import tiny
@@ -163,7 +164,7 @@ def test_data_is_named_without_folders(data: str, wanted: str) -> None:
 
 
 SHORTER = ("emoji", "rsicd", "small")
-ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove-rsicd", "prove-flickr8k")
+ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove-rsicd", "prove-flickr8k", "prove-coco")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -203,15 +204,22 @@ def test_presets_hold_the_attacks_and_methods_that_are_asked_of_them() -> None:
     assert {"clip", "safeclip"} <= held["emoji-quick"][1]
     assert held["threats"][0] == set(ATTACKS) - {"surrogate"}, "every attack of the catalog that needs no model"
     for name, attacks in (
-        ("prove-emoji", held["threats"][0] - set(NOT_PLANTING)),
+        ("prove-emoji", held["threats"][0] - {"wanet", "nashville", "ghost", "targeted-templates"}),
         ("prove-rsicd", held["rsicd"][0]),
         ("prove-flickr8k", held["flickr8k"][0]),
+        ("prove-coco", held["rsicd"][0]),
     ):
         assert held[name] == (attacks, {"clip", "safeclip"})
         assert named(name, data="x.parquet" if name in ON_PHOTOS else None)[0].seeds == (0, 1, 2)
     for name in SHORTER:
         assert four | {"label-consistent"} <= held[name][0]
         assert {"clip", "safeclip", "roclip", "cleanclip"} <= held[name][1]
+
+
+def test_the_published_recipe_on_coco_is_the_papers_split() -> None:
+    recipe = next(cell for cell in grid(named("prove-coco", data=tiny.SPEC)[0]) if cell.method.label)
+    assert recipe.config.safeclip == SafeclipConfig()
+    assert recipe.config.optim.unimodal_rate is None
 
 
 def test_presets_on_other_data_are_refused() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from safeclip.bench.spec import AttackSpec, DataSpec, MethodSpec, Spec
 from safeclip.errors import InputError
@@ -21,6 +22,13 @@ FLICKR_CLASSES = (
     "tennis",
 )
 """What captions of Flickr8k are often about; a picture is of the one that most of its five name."""
+COCO_CLASSES = (
+    *("airplane", "bear", "bed", "bench", "bicycle", "bird", "boat", "bus", "cake", "cat", "clock", "cow", "dog"),
+    *("donut", "elephant", "giraffe", "horse", "kite", "laptop", "motorcycle", "pizza", "sandwich", "sheep", "sink"),
+    *("skateboard", "snowboard", "surfboard", "toilet", "train", "truck", "umbrella", "vase", "zebra"),
+)
+"""COCO's categories that captions name in one word, but for those that stand beside everything."""
+COCO_SET = {"epochs": 32, "optim.batch_size": 512, "data.workers": 8, "data.class_names": list(COCO_CLASSES)}
 QUICK_EPOCHS = {"emoji": 6, "rsicd": 4}
 """Of the `--quick` forms."""
 ROCLIP_FIRST = 0.6
@@ -147,6 +155,33 @@ def prove_flickr8k() -> tuple[Spec, ...]:
     return (_together(flickr8k()[0]),)
 
 
+def prove_coco() -> tuple[Spec, ...]:
+    """For a GPU: ViT-B-32 on COCO at full size (--data names Karpathy's dataset_coco.json), the same five attacks in
+    two runs, three seeds; the published recipe too. Nobody has run it yet: counts are the papers' shares, not tuned."""
+    photos = flickr8k()[0]
+    attacks = (
+        AttackSpec(name="targeted", params={"captions_each": 25}),
+        AttackSpec(name="badnets", params={"count": 300}),
+        AttackSpec(name="blended", params={"count": 300}),
+        AttackSpec(name="wanet-pixel", params={"count": 300}),
+        AttackSpec(name="label-consistent", params={"count": 500, "target_class": "cat"}),
+    )
+    published: dict[str, Any] = {"veto": [], "risk": ["cosine"], "spare": False, "scoring": "fresh"}
+    published |= {"share_first": None, "growth": 0.01, "share_cap": 0.85}
+    recipe = {f"safeclip.{name}": value for name, value in published.items()} | {"optim.unimodal_rate": None}
+    spec = replace(
+        photos,
+        name="prove-coco",
+        preset="cc12m_vitb32",
+        data=DataSpec(spec="coco:dataset_coco.json"),
+        attacks=(attacks[:2], attacks[2:]),
+        methods=(*photos.methods, MethodSpec(method="safeclip", label="published recipe", set=recipe)),
+        seeds=SEEDS,
+        set=COCO_SET,
+    )
+    return (spec,)
+
+
 def _together(photos: Spec) -> Spec:
     """Two attacks in one run, three in the other: a run on photographs takes twenty minutes of a core. Of the targeted
     one, more pairs than alone: by as many, it did not plant in company."""
@@ -163,7 +198,7 @@ PRESETS: dict[str, Callable[[], tuple[Spec, ...]]] = {
     make.__name__.replace("_", "-"): make
     for make in (
         *(emoji_quick, emoji, rsicd, flickr8k, threats, small),
-        *(prove_emoji, prove_rsicd, prove_flickr8k),
+        *(prove_emoji, prove_rsicd, prove_flickr8k, prove_coco),
     )
 }
 
