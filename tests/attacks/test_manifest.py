@@ -106,6 +106,22 @@ def test_other_data_is_refused(both):
             both.check(other)
 
 
+def test_the_same_files_in_another_order_are_refused(both):
+    class Sorted(FakeSource):
+        def captions(self, uid):
+            return super().captions(199 - uid)
+
+    with pytest.raises(InputError, match=r"pair \d+ of fake:200 has other captions than when the attack was planned"):
+        both.check(Sorted(200))
+
+
+def test_a_digest_is_of_what_is_planted_and_not_of_the_file(both, saved, tmp_path):
+    again = tmp_path / "again.parquet"
+    pq.write_table(pq.read_table(saved), again, compression="none")
+    assert Manifest.load(saved).digest == Manifest.load(again).digest == both.digest
+    assert Manifest(both.source, both.attacks, both.planted[1:], both.pictures).digest != both.digest
+
+
 def test_combine_refuses_shared_uids_names_and_other_data(both):
     source = FakeSource(200)
     first = plan("badnets", source, count=9, target_class="dog")

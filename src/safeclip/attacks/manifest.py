@@ -10,6 +10,7 @@ Other uids are never touched, and the same manifest gives the same pairs in ever
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -28,7 +29,7 @@ from safeclip.attacks.manifest_check import MAX_PIXELS, check_about, check_manif
 from safeclip.attacks.manifest_rows import read_rows
 from safeclip.attacks.trigger import Trigger
 from safeclip.data.decode import decode
-from safeclip.data.pairs import Source
+from safeclip.data.pairs import BadPair, Source
 from safeclip.errors import InputError
 from safeclip.run import replacing
 
@@ -45,6 +46,10 @@ _SCHEMA = pa.schema(
         ("caption_before", pa.list_(pa.string())),
     ]
 )
+
+
+_LOOKED_AT = 16
+"""Planted pairs, about, whose captions are compared with those of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +157,31 @@ class Manifest:
         ]
 
     def check(self, source: Source) -> None:
-        """Raises InputError where the manifest belongs to other data."""
+        """Raises InputError where the manifest belongs to other data, or to this data in another order: file names and
+        sizes, of which a fingerprint is made, say nothing of that; the captions of some planted pairs do."""
         if (source.fingerprint, len(source)) != (self.source["fingerprint"], self.source["length"]):
             raise InputError(
                 f"manifest of {self.source['name']} ({self.source['length']} pairs, {self.source['fingerprint']}) does "
                 f"not fit {source.name} ({len(source)} pairs, {source.fingerprint}); plan the attack anew on this data"
             )
+        for row in self.planted[:: max(1, len(self.planted) // _LOOKED_AT)]:
+            if row.caption_before and _captions(source, row.uid) not in (None, row.caption_before):
+                raise InputError(
+                    f"manifest of {self.source['name']}: pair {row.uid} of {source.name} has other captions than when "
+                    "the attack was planned; plan it anew on this data"
+                )
+
+    @cached_property
+    def digest(self) -> str:
+        """What it plants and shows, sha256 in hex: that of every file that holds it."""
+        found = hashlib.sha256(json.dumps([self.source, self.attacks], sort_keys=True).encode())
+        for row in self.planted:
+            trigger = None if row.trigger is None else row.trigger.to_json()
+            told = (row.uid, row.attack, row.caption, row.caption_before, trigger, row.target_index)
+            found.update(repr(told).encode() + (row.image or b""))
+        for key, png in sorted(self.pictures.items()):
+            found.update(repr(key).encode() + png)
+        return found.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file whole or not at all. Raises RunError where it cannot be written."""
@@ -223,6 +247,14 @@ class Manifest:
     @cached_property
     def _targets(self) -> dict[tuple[str, int], np.ndarray]:
         return {key: decode(png, max_pixels=MAX_PIXELS) for key, png in self.pictures.items()}
+
+
+def _captions(source: Source, uid: int) -> tuple[str, ...] | None:
+    """None where they cannot be read now."""
+    try:
+        return source.captions(uid)
+    except BadPair:
+        return None
 
 
 def is_manifest(path: str | os.PathLike[str]) -> bool:

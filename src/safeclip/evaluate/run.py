@@ -145,6 +145,7 @@ def evaluate_model(
         "read_by": {name: getattr(data, name) for name in READ_BY},
         "limit": limit,
         "templates": list(prompts) if source.class_names else [],
+        "manifest": None if planted is None else planted.digest,
     }
     return metrics
 

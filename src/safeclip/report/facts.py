@@ -143,6 +143,10 @@ def read(path: str | Path) -> Facts:
     runs = [_run(folder, notes, folder.name + "/" if demo else "") for folder in folders]
     runs.sort(key=lambda run: (_place(run.method), run.folder.path.name))
     methods = [run.method for run in runs]
+    by = {about.get("manifest") for run in runs if isinstance(about := run.metrics.get("data"), dict)}
+    if manifest is not None and by - {None, manifest.digest}:
+        manifest = None
+        notes.append("The attacks were measured by another manifest than the one here: its pictures are left out.")
     for run in runs:
         run.beside = methods.count(run.method) > 1
         told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]

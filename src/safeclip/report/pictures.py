@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,12 +77,18 @@ class Triggered:
             return clean, None
 
 
+def _far(spec: str) -> bool:
+    """Whether the data may lie on the network, without which a page is written."""
+    kind, _, name = spec.partition(":")
+    return "://" in spec or (kind == "hf" and not Path(name).is_dir())
+
+
 def _evaluated(run: Run) -> Source | None:
     """The data the run was evaluated on, where it can still be opened."""
     data, evaluated = run.config.get("data"), run.metrics.get("data")
     data, evaluated = (v if isinstance(v, dict) else {} for v in (data, evaluated))
     spec, split = evaluated.get("spec", data.get("spec")), evaluated.get("split", data.get("eval_split"))
-    if not isinstance(spec, str) or not isinstance(split, str) or "://" in spec:  # a page is written without network
+    if not isinstance(spec, str) or not isinstance(split, str) or _far(spec):
         return None
     told = evaluated.get("read_by", data)
     read_by = {name: told[name] for name in READ_BY if name in told} if isinstance(told, dict) else {}

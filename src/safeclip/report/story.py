@@ -109,7 +109,7 @@ def _asked(run: Run) -> str | None:
     about = run.metrics.get("data")
     if not isinstance(about, dict):
         return None
-    return repr([about.get(name) for name in ("spec", "split", "pairs", "classes", "limit", "templates")])
+    return repr([about.get(name) for name in ("spec", "split", "pairs", "classes", "limit", "templates", "manifest")])
 
 
 def _of_evaluation(run: Run) -> list[str]:
