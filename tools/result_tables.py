@@ -105,7 +105,10 @@ def readme(folder: Path) -> str:
     cells = [_both(_tops_untouched(some)) + _seeds_untouched(some, table) for some, table in cells]
     rows.append(["top-1 where nothing is planted", *cells])
     said = "; ".join(f"{name.partition(',')[0]}: {_shape(table)}" for name, table in tables.items())
-    return f"{markdown(['', *tables], rows)}\n\n{sentence(said)}."
+    missed = "".join(
+        f"{name.partition(',')[0]}: {some}" for name, table in tables.items() if (some := _uncounted(table))
+    )
+    return f"{markdown(['', *tables], rows)}\n\n{sentence(said)}.\n\n{missed}".rstrip()
 
 
 def _against(attack: str, table: Table) -> str:
@@ -126,6 +129,27 @@ def _both(shares: Mapping[str, Sequence[float]]) -> str:
     """Means over the runs of plain CLIP and of SafeCLIP. shares: of each run, by method."""
     plain, own = shares.get(BASELINE), shares.get(DEFENCE)
     return f"{percent(fmean(plain))} → {percent(fmean(own))}" if plain and own else "–"
+
+
+def _uncounted(table: Table) -> str:
+    """What plain CLIP and SafeCLIP made of an attack in the seeds in which it did not plant, a sentence each."""
+    said = []
+    for row in (row for row in table.rows if row.missed):
+        own = {record["seed"]: attack_in(record, row.attack) for record in _of(table, row.group, DEFENCE)}
+        hits = [
+            f"{count(k)} of {count(n)}{f' → {_hits(found)}' if (found := own.get(seed)) else ''} in seed {seed}"
+            for seed, k, n in row.missed
+        ]
+        said.append(f"{sentence(attack_name(row.attack))} did not plant, and does not count, with {listed(hits)}. ")
+    return "".join(said)
+
+
+def _of(table: Table, group: str, method: str) -> list[dict[str, Any]]:
+    return [record for record in table.records if (record["group"], record["label"]) == (group, method)]
+
+
+def _hits(attack: dict[str, Any]) -> str:
+    return f"{count(attack['k'])} of {count(attack['n'])}"
 
 
 def _shape(table: Table) -> str:
@@ -162,10 +186,7 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
             if untouched := _tops_untouched(unplanted):
                 title = f"top-1 where nothing is planted{_seeds_untouched(unplanted, table)}"
                 rows.append([title, *(_mean(untouched.get(it, ())) for it in methods)])
-            missed = [
-                f"{attack_name(row.attack)} {did_not_plant(row)}. " for row in table.rows if not row.took and row.missed
-            ]
-            note = "".join(map(sentence, missed)) + _note(table, file)
+            note = _uncounted(table) + _note(table, file)
             parts.append(f"{markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
     return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
 
@@ -275,7 +296,7 @@ def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[
 def _beside(row: Row, table: Table, method: str) -> str:
     """What a method made of an attack that did not plant."""
     of = {seed for seed, _, _ in row.missed}
-    runs = [r for r in table.records if (r["label"], r["group"]) == (method, row.group) and r["seed"] in of]
+    runs = [record for record in _of(table, row.group, method) if record["seed"] in of]
     found = [about for record in runs if (about := attack_in(record, row.attack))]
     k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
     return f"({count(k)} of {count(n)})" if n else "–"
@@ -339,12 +360,16 @@ def _note(table: Table, file: str) -> str:
     ran = tuple(sorted({record["seed"] for record in table.records}))
     zero = [found for record in table.records if (found := record["zero_shot"])]
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
+    made = dict.fromkeys(
+        record["machine"].get("git", "")[:7] for record in table.records if record["method"] == DEFENCE
+    )
+    by = f"SafeCLIP by {'revision' if len(made) == 1 else 'revisions'} {listed(list(made))}. " if any(made) else ""
     return (
         f"{sentence(seeds(ran))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
         f"{spec.data.eval_split} split. Clean top-1: {_range(zero, 'n')} pictures, {_range(zero, 'classes')} classes, "
         "mean over all runs, least and greatest, and the mean difference to plain CLIP in the runs that it has too. "
-        f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. Records: "
-        f"bench/results/{file}."
+        f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. {by}"
+        f"Records: bench/results/{file}."
     )
 
 

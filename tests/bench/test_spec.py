@@ -218,7 +218,7 @@ def test_presets_hold_the_attacks_and_methods_that_are_asked_of_them() -> None:
 
 def test_the_published_recipe_on_coco_is_the_papers_split() -> None:
     recipe = next(cell for cell in grid(named("prove-coco", data=tiny.SPEC)[0]) if cell.method.label)
-    assert recipe.config.safeclip == SafeclipConfig()
+    assert recipe.config.safeclip == SafeclipConfig(order="sequential", fit="paper")
     assert recipe.config.optim.unimodal_rate is None
 
 

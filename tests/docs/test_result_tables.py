@@ -78,7 +78,9 @@ def test_an_attack_that_did_not_plant_stands_in_the_threats_alone_and_counts_for
         write(tmp_path, name, {"clip": (3, 16), "safeclip": (0, 16)})
     said = TOOL["results"](tmp_path)
     assert "| Targeted" not in said
-    assert "Targeted poisoning did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1). " in said
+    told = "with 3 of 16 → 0 of 16 in seed 0 and 3 of 16 → 0 of 16 in seed 1. "
+    assert f"Targeted poisoning did not plant, and does not count, {told}" in said
+    assert told in TOOL["readme"](tmp_path) + " "
     row = next(line for line in TOOL["threats"](tmp_path).splitlines() if line.startswith("| `targeted`"))
     assert "did not plant (ASR 3 of 16 in seed 0 and 3 of 16 in seed 1) | (0 of 32) |" in row
 

@@ -157,7 +157,9 @@ def prove_flickr8k() -> tuple[Spec, ...]:
 
 def prove_coco() -> tuple[Spec, ...]:
     """For a GPU: ViT-B-32 on COCO at full size (--data names Karpathy's dataset_coco.json), the same five attacks in
-    two runs, three seeds; the published recipe too. Nobody has run it yet: counts are the papers' shares, not tuned."""
+    two runs, three seeds; the published recipe too, with the same towers, views and optimizer. Nobody has run it yet, and
+    nothing in it is tuned: from 0.26 % (backdoors) to 0.44 % of the pairs are planted, where the paper has 0.05 to 0.4.
+    """
     photos = flickr8k()[0]
     attacks = (
         AttackSpec(name="targeted", params={"captions_each": 25}),
@@ -167,7 +169,7 @@ def prove_coco() -> tuple[Spec, ...]:
         AttackSpec(name="label-consistent", params={"count": 500, "target_class": "cat"}),
     )
     published: dict[str, Any] = {"veto": [], "risk": ["cosine"], "spare": False, "scoring": "fresh"}
-    published |= {"share_first": None, "growth": 0.01, "share_cap": 0.85}
+    published |= {"share_first": None, "growth": 0.01, "share_cap": 0.85, "order": "sequential", "fit": "paper"}
     recipe = {f"safeclip.{name}": value for name, value in published.items()} | {"optim.unimodal_rate": None}
     spec = replace(
         photos,
