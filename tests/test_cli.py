@@ -130,6 +130,10 @@ def bad_eval_split(table: Path) -> tuple:
     return on(table), "test", "train"
 
 
+def bad_date(table: Path) -> tuple:
+    return on(table, "--set", "data.split=2023-02-30"), "data.split=2023-02-30", "no YAML value"
+
+
 def bad_out(table: Path) -> tuple:
     (table.parent / "out").mkdir()
     write(table.parent / "out/config.yaml", "")
@@ -154,6 +158,14 @@ def test_bad_input_is_exit_2_and_one_line_that_names_it_and_the_mend(
     assert named in told.err
     assert mend in told.err
     assert out.exists() == there, "nothing is written for a run that cannot begin"
+
+
+def test_a_run_that_is_not_evaluated_needs_no_split_for_it_when_it_goes_on_either(table: Path) -> None:
+    bad_eval_split(table)
+    out = table.parent / "out"
+    more = ("--method", "clip", "--epochs", "1", "--quiet", "--set", "evaluate=false")
+    assert main(on(table, *more)(out)) == 0
+    assert main(["train", "--out", str(out), "--resume", "--quiet"]) == 0
 
 
 POISON = ["poison", "--data", "emoji:concepts=9,pairs=900", "--attack", "badnets", "--out", "x"]

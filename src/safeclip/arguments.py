@@ -208,7 +208,7 @@ def _pairs(flag: str, given: list[str] | None, example: str) -> dict[str, Any]:
             raise InputError(f"{flag} {setting}: write it as name=value, as in {flag} {example}")
         try:
             changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # 2023-02-30 is a date to YAML, and none
             raise InputError(f"{flag} {setting}: {value!r} is no YAML value") from None
         if isinstance(changes[name], str) and changes[name] == value.strip() and _is_number(changes[name]):
             changes[name] = float(changes[name])  # YAML reads 1e-4 as text

@@ -67,9 +67,9 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.train.loop import train as run_training
 
     config = run_config(options)
-    data = RunDir(options.out).config().data if options.resume else config.data
-    if config.evaluate:  # a split that is not there is better known before training than after it
-        open_pairs(data, data.eval_split)
+    own = RunDir(options.out).config() if options.resume else config
+    if own.evaluate:  # a split that is not there is better known before training than after it
+        open_pairs(own.data, own.data.eval_split)
     run = run_training(config, options.out, resume=options.resume, quiet=options.quiet)
     if not _writes():
         sys.exit(0)

@@ -79,6 +79,8 @@ def _data_lines(data: DataConfig, found: dict[str, Any]) -> list[str]:
     lines = [f"{data.spec} (split {data.split}): {found['pairs']} pairs, {classes}"]
     if found["not_downloaded"]:
         lines.append(f"  {found['not_downloaded']} rows have no picture there and are not counted as pairs")
+    if found["beside_classes"]:
+        lines.append(f"  {found['beside_classes']} pictures lie beside the class folders and are not counted as pairs")
     lines.append(f"  looked at {found['looked_at']}: {found['bad']} cannot be used")
     if found["example"]:
         lines.append(
@@ -112,4 +114,5 @@ def _look_through(data: DataConfig) -> dict[str, Any]:
         "mean_captions": float(np.mean(captions)) if captions else 0.0,
         "example": example,
         "not_downloaded": getattr(source, "not_downloaded", 0),
+        "beside_classes": getattr(source, "beside_classes", 0),
     }

@@ -84,7 +84,7 @@ class RunDir:
             raise InputError(f"{self.path}: no run here (config.yaml is missing); give the folder that --out named")
         try:
             values = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise InputError(
                 f"{self.config_file}: not readable as YAML ({type(error).__name__}); restore it or start anew"
             ) from None

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safeclip.data.pairs import NoSuchSplit
+from safeclip.config import DataConfig
+from safeclip.data.pairs import BadPair, NoSuchSplit
+from safeclip.data.read import Reader
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
 
@@ -45,6 +47,24 @@ def test_a_folders_hidden_copies_are_not_its_files_and_what_cannot_be_reached_is
     (folder / "2.parquet").symlink_to(tmp_path / "gone")
     with pytest.raises(InputError, match=r"2\.parquet: no such file, or a link to none"):
         open_source(f"parquet:{folder}")
+
+
+def test_pictures_of_kinds_that_are_not_read_are_bad_pairs_and_those_beside_the_classes_are_counted(tmp_path):
+    for name in ("cat/1.jpg", "cat/2.tif", "cat/3.AVIF", "cat/notes.txt", "dog/1.png", "4.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg(1) if name.endswith(("jpg", "png")) else b"II*\0" + bytes(60))
+    source = open_source(f"folder:{tmp_path}")
+    assert (len(source), source.beside_classes) == (4, 1)
+    reader = Reader(source, DataConfig())
+    reasons = [why for uid in range(4) if (why := reason_of(reader, uid))]
+    assert reasons == ["image: not a JPEG, PNG, WebP, GIF or BMP file"] * 2
+
+
+def reason_of(reader, uid):
+    try:
+        reader.read(uid)
+    except BadPair as why:
+        return str(why)
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):

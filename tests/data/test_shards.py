@@ -245,6 +245,25 @@ def test_key_that_occurs_twice_is_one_bad_pair(tmp_path):
     assert source[1].image == jpeg(2)
 
 
+def test_a_class_that_is_told_twice_is_a_bad_pair_too(tmp_path):
+    members = [("a.cls", b"cat"), ("a.jpg", jpeg(0)), ("a.txt", b"x"), ("b.jpg", jpeg(1)), ("b.txt", b"y")]
+    members += [("b.cls", b"dog"), ("a.cls", b"dog")]
+    source = open_source(str(write_tar(tmp_path / "0.tar", members)))
+    with pytest.raises(BadPair, match=r"duplicate key.*0\.tar"):
+        source[0]
+    assert source.class_names[source.label(1)] == "dog"
+
+
+def test_a_header_that_claims_more_than_there_is_is_one_line(tmp_path):
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE):
+        info = tarfile.TarInfo("a.jpg")
+        info.type, info.size = kind, 2**62
+        path = tmp_path / f"{kind.decode()}.tar"
+        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(20_000))
+        with pytest.raises(InputError, match=r"not an uncompressed tar file, or a damaged one|is truncated"):
+            open_source(str(path))
+
+
 def test_traversing_names_are_keys_and_nothing_is_written(tmp_path):
     inside = tmp_path / "data"
     path = write_tar(

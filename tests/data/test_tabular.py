@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from safeclip.config import DataConfig
 from safeclip.data.pairs import BadPair, Source
+from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs, open_source
 from safeclip.data.sources.delimited import Delimited
 from safeclip.data.sources.row_groups import RowGroups
@@ -252,6 +254,17 @@ def test_column_settings_name_other_columns_and_errors_list_those_there_are(tmp_
         open_source(f"{tmp_path}/p.csv", image_column="where")
     with pytest.raises(InputError, match=r"no column of images .*where, what, kind"):
         open_source(f"{tmp_path}/p.csv", caption_column="what")
+
+
+def test_captions_beyond_the_first_256_of_a_pair_are_left_out(tmp_path):
+    pictures(tmp_path, ["0.jpg"])
+    rows = [json.dumps([f"{i} {'a' * most}" for i in range(1000)]) for most in (1, 2000)]
+    with (tmp_path / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "caption"), *(("0.jpg", row) for row in rows)])
+    source = open_source(f"csv:{tmp_path}/pairs.csv")
+    reader = Reader(source, DataConfig())
+    assert reader.read(0)[1] == tuple(f"{i} a" for i in range(256))
+    assert reader.read(1)[1] == (rows[1][:10_000],), "a list of two million characters is text"
 
 
 def test_blank_captions_are_dropped_and_none_left_is_a_bad_pair(tmp_path):

@@ -78,6 +78,9 @@ def test_words_that_were_seen_are_forgotten_when_they_are_many(named: Clip, monk
         again.append(named.tokenize([caption]))
         assert len(named.tokenize.tokenizer.cache) < 20 + len(caption.split()) + 40
     assert torch.equal(torch.cat(again), torch.cat([wanted, wanted]))
+    for caption in captions * 2:
+        named.tokenize.read(f"{caption} é " * 3)
+        assert len(named.tokenize.tokenizer.cache) < 20 + 3 * len(caption.split()) + 40, "reading keeps no more"
 
 
 def test_a_tokenizer_that_cleans_nothing_is_left_as_it_is() -> None:

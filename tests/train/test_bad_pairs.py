@@ -51,6 +51,13 @@ def test_too_many_are_on_the_disk_before_it_is_said(tmp_path: Path) -> None:
     assert pq.read_table(bad.file)["uid"].to_pylist() == [3, 5, 7]
 
 
+def test_a_reason_may_name_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    bad = BadPairs(tmp_path / "bad_pairs.parquet", 100, 0.2)
+    bad.add([(7, "no such file in /data/daten-\udce4")])
+    bad.write()
+    assert pq.read_table(bad.file)["reason"].to_pylist() == ["no such file in /data/daten-\\udce4"]
+
+
 def test_state_that_is_loaded_is_written_whatever_lies_there(tmp_path: Path) -> None:
     one, two = (BadPairs(tmp_path / "bad_pairs.parquet", 100, 0.2) for _ in range(2))
     one.add([(7, "torn")])

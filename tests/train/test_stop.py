@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from safeclip.data.read import Reader
 from safeclip.errors import Halted
 from safeclip.run import RunDir
 from safeclip.train import distributed, loop, scoring
@@ -77,6 +78,18 @@ def test_while_scoring_it_ends_at_once_and_goes_on_from_the_epoch_before(
     with pytest.raises(Halted, match=rf"while {while_}; .* goes on from epoch-00{after}$"):
         loop.train(cfg, tmp_path / "run", quiet=True)
     assert not RunDir(tmp_path / "run").split_file.exists()
+
+
+def test_while_pictures_are_read_it_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fits = Reader._fits
+
+    def told(self: Reader) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return fits(self)
+
+    monkeypatch.setattr(Reader, "_fits", told)
+    with pytest.raises(Halted, match=r"while reading pictures for epoch 1; .* goes on from the start"):
+        loop.train(tiny.config(), tmp_path / "run", quiet=True)
 
 
 def test_outside_the_main_thread_training_hears_nothing() -> None:

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -43,16 +43,18 @@ def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None 
         raise InputError(
             "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True: truncated pictures would be read as grey ones; set it to False"
         )
-    marks = _MAY_WARN[:1] if data.startswith(_JPEG) else _MAY_WARN
-    with _silenced() if any(mark in data for mark in marks) else contextlib.nullcontext():
+    with _silenced() if b"acTL" in data and not data.startswith(_JPEG) else contextlib.nullcontext():
         return _decoded(data, max_pixels, short_side)
 
 
 _JPEG = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
 _SCAN, _END = 0xDA, 0xD9
+_APP1, _EXIF = 0xE1, b"Exif\0\0"
 _MOST_SCANS = 100
 """Of a JPEG: each scan goes over the whole picture, whatever few bytes it has, and programs write about ten."""
+_MOST_SEGMENTS = 4096
+"""Of a JPEG, before its first scan: programs write some ten, and a colour profile fills 255 at most."""
 _READERS = (
     (_JPEG, JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -71,16 +73,16 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112
+_ORIENTATION, _SHORT = 0x0112, 3
+"""EXIF's tag, and the kind of number that it has."""
 
-# Pillow warns about broken EXIF blocks and animation headers, and about nothing else in these formats; in a JPEG about
-# the first of these alone.
-_MAY_WARN = (b"Exif", b"EXIF", b"eXIf", b"exif", b"acTL")
+# Pillow warns about animation headers of PNGs, and about nothing else in these formats while no EXIF is read
 _warnings_lock = threading.Lock()
 
 
 def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray:
     try:
+        data, exif = _without_exif(data) if data.startswith(_JPEG) else (data, b"")
         image = _opened(data)
         width, height = image.size
         if width * height > max_pixels:
@@ -97,7 +99,7 @@ def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray
             image.load()
             rgb = _rgb(image)
             pixels = np.array(rgb if jpeg else rgb.reduce(_scale(min(width, height), short_side)))
-        return _upright(pixels, image)
+        return _upright(pixels, exif or image.info.get("exif"))
     except (BadPair, MemoryError):
         raise
     except Exception as error:  # hostile files make Pillow raise nearly anything
@@ -157,14 +159,45 @@ def _simplejpeg() -> Any:
     return None
 
 
-def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
-    try:
-        turn = image.getexif().get(_ORIENTATION)
-    except Exception:  # an EXIF block that cannot be read says nothing about orientation; the pixels are whole
-        return pixels
-    if not isinstance(turn, int) or turn not in _UPRIGHT:
-        return pixels
-    return np.array(Image.fromarray(pixels).transpose(_UPRIGHT[turn]))
+def _without_exif(data: bytes) -> tuple[bytes, bytes]:
+    """A JPEG without its EXIF segments, and the first of them: what Pillow makes of them takes time and memory with the
+    square of their size. Raises BadPair on more segments than any program writes."""
+    pieces: list[bytes] = []
+    exif, at, start = b"", 2, 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or found.group(1)[0] in (_SCAN, _END):
+            return (b"".join([*pieces, data[start:]]) if pieces else data), exif
+        end = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")  # past the marker's segment
+        if found.group(1)[0] == _APP1 and data.startswith(_EXIF, found.end() + 2):
+            exif = exif or data[found.end() + 2 : end]
+            pieces.append(data[start : found.start()])
+            start = end
+        at = end
+    raise BadPair(f"image: a JPEG of more than {_MOST_SEGMENTS} segments before its picture")
+
+
+def _upright(pixels: np.ndarray, exif: Any) -> np.ndarray:
+    """exif: the block, bytes; anything else, or one that cannot be read, says nothing about orientation."""
+    turn = _orientation(exif) if isinstance(exif, bytes) else None
+    return np.array(Image.fromarray(pixels).transpose(_UPRIGHT[turn])) if turn in _UPRIGHT else pixels
+
+
+def _orientation(exif: bytes) -> int | None:
+    """The orientation that a block of EXIF names in its first directory, None without one: one entry of 12 bytes among
+    them is looked for, and nothing else is read (TIFF 6.0, section 2)."""
+    tiff = exif.removeprefix(_EXIF)
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II*\0") else "big"
+    if order == "big" and not tiff.startswith(b"MM\0*"):
+        return None
+    at = int.from_bytes(tiff[4:8], order)
+    end = min(len(tiff), at + 2 + 12 * int.from_bytes(tiff[at : at + 2], order))
+    for entry in range(at + 2, end, 12):
+        tag, kind = (int.from_bytes(tiff[place : place + 2], order) for place in (entry, entry + 2))
+        if tag == _ORIENTATION:
+            one = int.from_bytes(tiff[entry + 4 : entry + 8], order) == 1
+            return int.from_bytes(tiff[entry + 8 : entry + 10], order) if kind == _SHORT and one else None
+    return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -24,6 +24,8 @@ from safeclip.data.sources.labelled import Texts
 from safeclip.data.spread import spread
 from safeclip.errors import Halted, InputError
 
+MOST_CAPTIONS = 256
+"""Of a pair: the first ones. Whoever writes a million into one row must not hold up the others."""
 PATIENCE = (0.0, 1.0, 3.0, 10.0)
 """Seconds waited before each try to reach storage that does not answer."""
 
@@ -142,7 +144,7 @@ class Reader:
         return True
 
     def _usable(self, captions: tuple[str, ...]) -> tuple[str, ...]:
-        usable = tuple(c[: self.config.max_caption_chars] for c in captions if c and not c.isspace())
+        usable = tuple(c[: self.config.max_caption_chars] for c in captions[:MOST_CAPTIONS] if c and not c.isspace())
         if not usable:
             raise BadPair("no caption")
         return usable

@@ -39,10 +39,7 @@ class BoundedTokenizer:
         self._cleaned.clean_fn = str
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
-        if len(getattr(self.tokenizer, "cache", ())) > WORDS:
-            special = [self.tokenizer.decoder[number] for number in self.tokenizer.all_special_ids]
-            self.tokenizer.cache.clear()
-            self.tokenizer.cache.update({word: word for word in special})  # as it began
+        self._forget()
         tokens: Tensor = self.tokenizer(list(captions))
         return tokens
 
@@ -64,7 +61,15 @@ class BoundedTokenizer:
         return text[: inside[cut - 1]]
 
     def _tokens(self, text: str) -> int:
+        self._forget()
         return len(self._cleaned.encode(text))
+
+    def _forget(self) -> None:
+        """The words that were kept, once there are too many."""
+        if len(getattr(self.tokenizer, "cache", ())) > WORDS:
+            special = [self.tokenizer.decoder[number] for number in self.tokenizer.all_special_ids]
+            self.tokenizer.cache.clear()
+            self.tokenizer.cache.update({word: word for word in special})  # as it began
 
 
 def _shortened(clean: Callable[[str], str], marks: re.Pattern[str] | None, text: str) -> str:

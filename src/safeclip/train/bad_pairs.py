@@ -16,6 +16,11 @@ from safeclip.errors import RunError
 from safeclip.run import replacing
 
 
+def _told(reason: str) -> str:
+    """A reason that can be written: it may name a file whose name is not UTF-8."""
+    return reason.encode("utf-8", "backslashreplace").decode()
+
+
 class BadPairs:
     """usable: bool (N,), the pairs to plan with. writes: whether the list is kept on disk; one rank does."""
 
@@ -29,7 +34,7 @@ class BadPairs:
     def add(self, found: list[tuple[int, str]]) -> None:
         """Take note of (uid, reason). Raises RunError, all of them written, once more than `max_share` of the pairs
         are bad."""
-        new = {uid: reason for uid, reason in found if uid not in self.reasons}
+        new = {uid: _told(reason) for uid, reason in found if uid not in self.reasons}
         if not new:
             return
         self.reasons |= new

@@ -154,7 +154,7 @@ class _Trainer:
         config, pairs = self.config, len(self.reader)
         with Bar(f"{config.method:>8}", quiet=self.quiet or not distributed.first()) as bar:
             if self.epoch <= config.epochs:
-                self.reader.cache_all(lambda done, total: bar.at(0.0, f"reading pictures {done}/{total}"))
+                self.reader.cache_all(partial(self._progress, bar, "reading pictures"))
             if self.epoch == 1 and self.next_batch == 0 and not self.log.length():
                 self.log.add({"event": "start", "method": config.method, "pairs": pairs, "epochs": config.epochs})
             while self.epoch <= config.epochs:
@@ -249,16 +249,16 @@ class _Trainer:
         told = memory.what_fits(try_step, optim.accumulate, len(inputs.uids))
         raise RunError(f"{where}: {told}; `--resume` goes on with what {self.run.config_file} says")
 
+    def _progress(self, bar: Bar, what: str, i: int, n: int) -> None:
+        if distributed.world() == 1:  # ranks end together, after it
+            self.stop.check(f"while {what} for epoch {self.epoch}")
+        epochs = self.config.epochs
+        bar.at((self.epoch - 1) / epochs, f"epoch {self.epoch}/{epochs} {what} {i}/{n}")
+
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
-        done, draw = (self.epoch - 1) / self.config.epochs, partial(drawn, seed=self.config.seed, epoch=self.epoch)
-
-        def progress(what: str, i: int, n: int) -> None:
-            if distributed.world() == 1:  # ranks end together, after it
-                self.stop.check(f"while {what} for epoch {self.epoch}")
-            bar.at(done, f"epoch {self.epoch}/{self.config.epochs} {what} {i}/{n}")
-
-        scored, looked = partial(progress, "scoring"), partial(progress, "looking at the data")
+        draw = partial(drawn, seed=self.config.seed, epoch=self.epoch)
+        scored, looked = (partial(self._progress, bar, what) for what in ("scoring", "looking at the data"))
         one = None if self.config.data.caption_choice == "mean" else draw
         return Tools(
             usable=self.bad.usable,

@@ -128,8 +128,12 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0] if "://" in path else os.path.dirname(os.path.abspath(path))
 
 
+_LONGEST_LIST = 1_000_000
+"""Characters of a cell above which a JSON list is text like any other."""
+
+
 def _listed_in(text: str) -> list[Any]:
-    if text.startswith('["') and text.endswith('"]'):
+    if text.startswith('["') and text.endswith('"]') and len(text) <= _LONGEST_LIST:
         try:
             values = json.loads(text)
         except (ValueError, RecursionError):

@@ -2,7 +2,7 @@
 <class>".
 
 What must stay true: files are taken in sorted order, and links are followed only inside the folder (or image_root,
-where one is given).
+where one is given); a picture of a kind that is not read is a bad pair, and one beside the class folders is counted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from safeclip.data.sources.paths import SPLITS, walk
 from safeclip.errors import InputError
 
 TEMPLATE = "a photo of a {}"
+_UNREAD = (".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl")
+"""Endings of pictures of other kinds."""
 
 
 class FolderSource(Labelled):
@@ -54,6 +56,8 @@ class FolderSource(Labelled):
         mark = fingerprint("folder", [], split, len(paths), extra="\n".join(paths))
         super().__init__(name, mark, len(paths), codes.classes(np.arange(len(paths))))
         self._files = ImageFiles(inside or self._folder)
+        self.beside_classes = sum(_pictures_in(os.path.join(folder, part)) for part in parts)
+        """Pictures that lie in no class folder, and are no pairs."""
 
     def __getitem__(self, uid: int) -> Pair:
         uid = self._checked(uid)
@@ -91,7 +95,12 @@ def _splits(name: str, folder: str) -> list[str]:
 
 
 def _has_picture(folder: str) -> bool:
-    return any(name.lower().endswith(ENDINGS) for name in next(walk(folder, links=False))[2])
+    return _pictures_in(folder) > 0
+
+
+def _pictures_in(folder: str) -> int:
+    """Pictures in the folder itself."""
+    return sum(name.lower().endswith(ENDINGS) for name in next(walk(folder, links=False))[2])
 
 
 def folders(path: str) -> list[str]:
@@ -103,5 +112,5 @@ def pictures(root: str, under: str) -> Iterator[str]:
     """Picture files anywhere below root/under, as paths from root, in sorted order."""
     for folder, _, files in walk(os.path.join(root, under), links=False):
         for file in files:
-            if file.lower().endswith(ENDINGS):
+            if file.lower().endswith((*ENDINGS, *_UNREAD)):
                 yield os.path.relpath(os.path.join(folder, file), root)

@@ -34,7 +34,7 @@ NONE, TWICE, ODD = -1, -2, -3
 dot in its name."""
 
 _PART = {"txt": TEXT, "json": JSON} | {ending.removeprefix("."): IMAGE for ending in ENDINGS}
-_VERSION = 3
+_VERSION = 4
 _CLASS_BYTES = 256
 _INDEX_BYTES = 1 << 28
 """Most that is read of an index at a URL."""
@@ -89,6 +89,7 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
     offsets: list[list[int]] = []
     sizes: list[list[int]] = []
     classes: list[str] = []
+    classed: set[int] = set()
     with opener(path) as handle:
         try:
             archive = tarfile.open(fileobj=handle, mode="r:")  # noqa: SIM115  (the handle is what is closed)
@@ -121,6 +122,9 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
                     handle.seek(member.offset_data)
                     said = handle.read(min(member.size, _CLASS_BYTES)).decode("utf-8", "replace")
                     classes[place] = said.replace("\0", "").strip()  # NUL parts the names in the kept index
+                    if place in classed:
+                        offsets[place][IMAGE] = TWICE
+                    classed.add(place)
                     handle.seek(here)
                     continue
                 known = offsets[place][part]
@@ -130,7 +134,7 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
                 elif known == NONE:
                     offsets[place][part] = ODD
             end = archive.offset
-        except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
+        except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError, MemoryError) as error:
             raise InputError(f"data {path}: not an uncompressed tar file, or a damaged one ({reason(error)})") from None
         handle.seek(end)
         if end + 512 > size or _damaged(handle):

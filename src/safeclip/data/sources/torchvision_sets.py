@@ -131,7 +131,9 @@ class TorchvisionSource(Labelled):
         pixels = isinstance(part.pictures, np.ndarray)
         self._pixels_NHWC: np.ndarray | None = part.pictures if isinstance(part.pictures, np.ndarray) else None
         self._paths = Texts([] if pixels else [[path] for path in part.pictures], errors="surrogateescape")
-        content = hashlib.sha256(classes[1].tobytes() + ("" if pixels else "\n".join(part.pictures)).encode())
+        content = hashlib.sha256(
+            classes[1].tobytes() + ("" if pixels else "\n".join(part.pictures)).encode(errors="surrogateescape")
+        )
         mark = fingerprint("torchvision", [], split, len(part.classes), f"{about.torchvision} {content.hexdigest()}")
         super().__init__(name, mark, len(part.classes), classes)
         self._files = ImageFiles(inside or self._folder)
