@@ -9,7 +9,7 @@ import pytest
 
 from safeclip.errors import InputError
 from safeclip.methods import build_method
-from safeclip.split import fit_mixture
+from safeclip.split import cut_at, fit_mixture
 from tests.methods.driven import Data, config, drive
 
 PAIRS, COPIED = 90, 20
@@ -111,3 +111,16 @@ def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(InputError, match="choose among risky, left out"):
         config(**{"safeclip.barred": "gone"})
+
+
+@pytest.mark.parametrize("barred", ["risky", "left out"])
+def test_barred_pairs_lend_their_places_to_none_below_the_cut(barred: str) -> None:
+    data, copied = Data(PAIRS, copied=COPIED), np.arange(PAIRS) >= PAIRS - COPIED
+    own = {"safeclip.risk": ["cosine"], "safeclip.barred": barred, "safeclip.share_first": None}
+    cfg = config(**CHANGES | own | {"safeclip.share_max": 0.9, "safeclip.scoring": "fresh"})
+    list(drive(build_method(cfg, PAIRS, data.dim), cfg, data, last=3))
+    cosine = data.embeddings().cosine.numpy()
+    mixture = fit_mixture(cosine if barred == "risky" else cosine[~copied], "converged")
+    above = ~copied & (cosine >= cut_at(mixture, 0.9))
+    assert 0 < above.sum() < (cosine >= cut_at(mixture, 0.9)).sum(), "some of those above the cut are barred"
+    assert data.columns[0]["safe"].nonzero()[0].tolist() == above.nonzero()[0].tolist()

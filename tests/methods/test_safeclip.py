@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from safeclip.methods import build_method
 from safeclip.methods.base import Method, State
-from safeclip.split import cut_at, first_share, fit_mixture, share_at
+from safeclip.split import first_share, fit_mixture, share_at
 from tests.methods.driven import Data, config, drive
 from tests.reference import share as slow_share
 from tests.reference.losses import unimodal_loss as slow_loss
@@ -261,24 +261,6 @@ def test_without_share_first_the_mixture_chooses_the_first_share(low: float, hig
     assert data.records[1]["safe_count"] == round(share_at(1, share, 0.1, 0.96) * PAIRS_N)
     assert [r["clamped"] for r in data.records] == [clamped, False]
     assert bool(data.notes) == clamped, "the log says so"
-
-
-@pytest.mark.parametrize("barred", ["risky", "left out"])
-def test_barred_pairs_lend_their_places_to_none_below_the_cut(barred: str) -> None:
-    data, copied = Data(PAIRS_N, copied=20), np.arange(PAIRS_N) >= PAIRS_N - 20
-    own = {
-        "safeclip.veto": ["copies"],
-        "safeclip.risk": ["cosine"],
-        "safeclip.barred": barred,
-        "safeclip.share_max": 0.95,
-    }
-    method, cfg = method_for(data, **{**SHARES, **own, "safeclip.share_first": None, "safeclip.share_cap": 0.96})
-    list(drive(method, cfg, data, last=3))
-    cosine = data.embeddings().cosine.numpy()
-    mixture = fit_mixture(cosine if barred == "risky" else cosine[~copied], "converged")
-    above = ~copied & (cosine >= cut_at(mixture, 0.9))
-    assert 0 < above.sum() < (cosine >= cut_at(mixture, 0.9)).sum(), "some of those above the cut are barred"
-    assert data.columns[0]["safe"].nonzero()[0].tolist() == above.nonzero()[0].tolist()
 
 
 def test_the_alignment_travels_as_far_as_it_is_told_at_a_constant_rate() -> None:

@@ -14,12 +14,11 @@ from safeclip.bench.wording import _md as markdown_of
 from safeclip.data.decode import decode
 from safeclip.data.sources import open_source
 from safeclip.errors import InputError
-from safeclip.report import pictures, write_report
-from safeclip.report.facts import Run, read
+from safeclip.report import write_report
+from safeclip.report.facts import read
 from safeclip.report.page import environment
 from safeclip.report.pictures import Triggered, data_uri
 from safeclip.report.words import LONG, percent
-from safeclip.run import RunDir
 from tests.report.make_fixture import make_demo
 
 HOSTILE = [
@@ -299,28 +298,6 @@ def test_no_nan_reaches_a_chart(demo, value):
         assert not re.search(
             r"nan|inf[^o]", re.sub(r"<text.*?</text>|<title>.*?</title>|aria-label=\"[^\"]*\"", "", svg), re.I
         )
-
-
-def test_an_attack_measured_by_another_manifest_is_not_shown_with_the_pictures_of_this_one(demo):
-    ours = Manifest.load(demo / "manifest.parquet").digest
-    for told, shown in ((ours, True), ("0" * 64, False)):
-        for name in ("clip", "safeclip"):
-            change(demo / name / "metrics.json", lambda m, told=told: m["data"].update(manifest=told))
-        page = page_of(demo)
-        assert bool(telling(page)) == shown
-        assert ("measured by another manifest than the one here" in page.text) != shown
-    change(demo / "clip" / "metrics.json", lambda m: m["data"].update(manifest=ours))
-    assert "The models were evaluated on different pictures" in page_of(demo).text
-
-
-@pytest.mark.parametrize("spec", ["hf:someone/set", "hf:someone/set:config", "https://example.org/pairs.csv"])
-def test_a_page_fetches_nothing(spec, tmp_path, monkeypatch):
-    def opened(*_):
-        raise AssertionError("opened")
-
-    monkeypatch.setattr(pictures, "open_pairs", opened)
-    run = Run(RunDir(tmp_path), {}, {}, {"data": {"spec": spec, "split": "test"}}, [], [])
-    assert pictures._evaluated(run) is None
 
 
 def test_one_run(made, tmp_path):
