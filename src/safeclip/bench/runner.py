@@ -105,6 +105,8 @@ class Bench:
     def _planned(self, left: Sequence[Cell], quiet: bool) -> list[Cell]:
         """Those whose attacks can be planted. The others fail now, and not after hours of runs before them."""
         planned = []
+        if any(cell.attacks for cell in left):
+            _say(f"{self.spec.name}: planning what is planted in {len(left)} runs", quiet)
         for cell in left:
             try:
                 plant(cell, self.folder)
