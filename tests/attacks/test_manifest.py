@@ -115,6 +115,16 @@ def test_the_same_files_in_another_order_are_refused(both):
         both.check(Sorted(200))
 
 
+def test_captions_of_far_shards_are_not_asked(both):
+    class Far(FakeSource):
+        remote = True
+
+        def captions(self, uid):
+            raise AssertionError("each costs a shard")
+
+    both.check(Far(200))
+
+
 def test_a_digest_is_of_what_is_planted_and_not_of_the_file(both, saved, tmp_path):
     again = tmp_path / "again.parquet"
     pq.write_table(pq.read_table(saved), again, compression="none")

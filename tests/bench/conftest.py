@@ -8,6 +8,7 @@ import pytest
 
 from safeclip.data import sources
 from safeclip.data.sources import open_source
+from tests.bench.made import Laboratory, laboratory
 
 _OPEN = functools.cache(open_source)
 
@@ -15,3 +16,8 @@ _OPEN = functools.cache(open_source)
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "open_source", _OPEN)
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+    return laboratory(monkeypatch)

@@ -18,12 +18,7 @@ from safeclip.bench.spec_file import published
 from safeclip.cli import main
 from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
-from tests.bench.made import BADNETS, CLEANCLIP, Laboratory, laboratory, spec
-
-
-@pytest.fixture
-def lab(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    return laboratory(monkeypatch)
+from tests.bench.made import BADNETS, CLEANCLIP, Laboratory, spec
 
 
 def written(tmp_path: Path, **changes: Any) -> str:

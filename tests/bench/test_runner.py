@@ -14,20 +14,14 @@ from typing import Any
 import pytest
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.bench import measure
-from safeclip.bench.claims import claim
+from safeclip.bench import measure, runner
 from safeclip.bench.grid import Cell, grid
 from safeclip.bench.measure import plant
 from safeclip.bench.runner import Bench
 from safeclip.config import RunConfig
 from safeclip.errors import InputError, RunError
 from tests import tiny
-from tests.bench.made import BADNETS, CLEANCLIP, TARGETED, Laboratory, laboratory, spec
-
-
-@pytest.fixture
-def lab(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    return laboratory(monkeypatch)
+from tests.bench.made import BADNETS, CLEANCLIP, TARGETED, Laboratory, spec
 
 
 def go(out: Path, *, results: Path | None = None, only: Any = None, **changes: Any) -> dict[str, Any]:
@@ -144,33 +138,6 @@ def test_one_run_that_fails_is_recorded_and_the_others_go_on(lab: Laboratory, tm
     assert (summary["failed"], summary["left"]) == ([], 0), "the same command tries them again"
 
 
-def test_a_method_starts_from_the_finished_run_of_its_attack_and_seed(lab: Laboratory, tmp_path: Path) -> None:
-    bench = Bench.open(spec(methods=["safeclip", CLEANCLIP], attacks=[TARGETED]), tmp_path)
-    summary = bench.run({}, quiet=True)
-    clip, _, clean = bench.cells
-    config = lab.configs[2]
-    assert config.model.weights == str(tmp_path / "runs" / clip.id / "checkpoints/epoch-001/model.safetensors")
-    assert (config.data.split, config.manifest) == ("val", None), "trusted pairs, as they lie"
-    entry = summary["runs"][2]
-    assert (entry["attack"], entry["k"], entry["planted"]) == ("targeted", 2, True), "yet the attack is measured"
-    assert (entry["seconds"], entry["seconds_before"]) == (4.0, 10.0)
-    assert clean.start is clip
-    assert "model.weights" not in entry["settings"]
-
-
-def test_what_starts_from_a_failed_run_fails_too_and_says_so(lab: Laboratory, tmp_path: Path) -> None:
-    def fail(config: RunConfig) -> None:
-        if config.method == "clip":
-            raise RunError("no memory")
-
-    lab.trouble = fail
-    summary = go(tmp_path, methods=[CLEANCLIP], attacks=[TARGETED])
-    assert [failure["reason"] for failure in summary["failed"]] == [
-        "no memory",
-        "starts from clip, whose run failed: no memory",
-    ]
-
-
 def test_checkpoints_go_when_nothing_unfinished_starts_from_them(lab: Laboratory, tmp_path: Path) -> None:
     seen: list[set[str]] = []
     lab.trouble = lambda config: seen.append(checkpoints(tmp_path))
@@ -186,65 +153,6 @@ def test_checkpoints_go_when_nothing_unfinished_starts_from_them(lab: Laboratory
 def test_keep_runs_keeps_them(lab: Laboratory, tmp_path: Path) -> None:
     go(tmp_path, keep_runs=True)
     assert len(checkpoints(tmp_path)) == 4
-
-
-def test_a_run_whose_weights_are_gone_is_done_again_for_what_starts_from_it(lab: Laboratory, tmp_path: Path) -> None:
-    go(tmp_path, attacks=[TARGETED])
-    later = {"attacks": [TARGETED], "methods": ["clip", "safeclip", CLEANCLIP]}
-    assert go(tmp_path, **later)["left"] == 0
-    assert [method for method, _, _ in lab.runs] == ["clip", "safeclip", "clip", "cleanclip"]
-
-
-LATER: dict[str, Any] = {"attacks": [TARGETED], "methods": ["clip", "safeclip", CLEANCLIP]}
-
-
-def test_a_run_done_again_lends_its_weights_only_once_it_has_ended(lab: Laboratory, tmp_path: Path) -> None:
-    def kill(config: RunConfig) -> None:
-        if len(lab.runs) == 3:
-            raise KeyboardInterrupt
-
-    go(tmp_path, attacks=[TARGETED])
-    lab.trouble = kill
-    with pytest.raises(RunError, match="stopped"):
-        go(tmp_path, **LATER)
-    assert (lab.runs[2], len(checkpoints(tmp_path))) == (("clip", 0, False), 1), "half of it is there"
-    lab.trouble = lambda config: None
-    assert go(tmp_path, **LATER)["left"] == 0
-    assert lab.runs[3:] == [("clip", 0, True), ("cleanclip", 0, False)]
-
-
-def test_a_try_that_fails_takes_no_record_away(lab: Laboratory, tmp_path: Path) -> None:
-    def fail(config: RunConfig) -> None:
-        raise RunError("no memory")
-
-    go(tmp_path, attacks=[TARGETED])
-    lab.trouble = fail
-    summary = go(tmp_path, **LATER)
-    assert [(it["run"], it["reason"]) for it in summary["failed"]] == [
-        ("seed 0, targeted, cleanclip", "starts from clip, whose run failed: no memory")
-    ]
-    assert [(run["label"], run["planted"]) for run in summary["runs"]] == [("clip", True), ("safeclip", True)]
-    lab.trouble = lambda config: None
-    assert (go(tmp_path, **LATER)["failed"], lab.runs[-1]) == ([], ("cleanclip", 0, False))
-
-
-def test_a_process_waits_for_a_run_that_another_does_again(
-    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def waited(seconds: float) -> None:
-        naps.append([method for method, _, _ in lab.runs])
-        other.__exit__(None, None, None)  # it ends, and leaves no weights
-
-    naps: list[list[str]] = []
-    go(tmp_path, attacks=[TARGETED])
-    bench = Bench.open(spec(**LATER), tmp_path)
-    other = claim(tmp_path, bench.cells[0].id)
-    assert other.__enter__()
-    monkeypatch.setattr(time, "sleep", waited)
-    summary = bench.run({}, quiet=True)
-    assert naps == [["clip", "safeclip"]], "neither of the two is tried while another process has the first"
-    assert (summary["left"], summary["failed"]) == (0, [])
-    assert [method for method, _, _ in lab.runs[2:]] == ["clip", "cleanclip"]
 
 
 def test_only_leaves_the_rest_for_later(lab: Laboratory, tmp_path: Path) -> None:
@@ -337,6 +245,22 @@ def test_what_cannot_be_planted_fails_before_the_first_run(
     assert [method for method, _, _ in lab.runs] == ["clip", "safeclip"]
     told = capsys.readouterr().err
     assert told.index("failed: seed 0, bad, safeclip: ") < told.index("trained")
+
+
+def test_a_plan_that_breaks_is_one_failure_among_the_runs(
+    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = runner.plant
+
+    def breaks(cell: Cell, folder: Path) -> Path | None:
+        if cell.group == "badnets":
+            raise RuntimeError("one plan broke")
+        return plan(cell, folder)
+
+    monkeypatch.setattr(runner, "plant", breaks)
+    summary = go(tmp_path)
+    assert {failure["reason"] for failure in summary["failed"]} == {"RuntimeError: one plan broke"}
+    assert [run["attack"] for run in summary["runs"]] == ["targeted", "targeted"]
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:

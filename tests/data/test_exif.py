@@ -102,6 +102,15 @@ def test_the_first_exif_of_several_says_how_the_picture_stands() -> None:
         )
 
 
+@pytest.mark.parametrize("junk", [b"", b"\0", b"\0\1\2padding"])
+@pytest.mark.parametrize("empty", [b"", segment(0xE1, b"Exif\0\0"), segment(0xE1, b"Exif\0\0Exif\0\0")])
+def test_what_stands_around_exif_refuses_no_picture(junk: bytes, empty: bytes) -> None:
+    stored, turned = encoded(scene(), "JPEG"), Image.Exif()
+    turned[0x0112] = 6
+    found = decode(stored[:2] + empty + segment(0xE1, turned.tobytes()) + junk + stored[2:], max_pixels=LIMIT)
+    assert (found == np.rot90(decode(stored, max_pixels=LIMIT), -1)).all()
+
+
 def test_pictures_with_exif_are_decoded_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3

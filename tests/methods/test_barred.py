@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from safeclip.errors import InputError
+from safeclip.errors import InputError, RunError
 from safeclip.methods import build_method
 from safeclip.split import cut_at, fit_mixture
 from tests.methods.driven import Data, config, drive
@@ -111,6 +111,15 @@ def test_what_is_left_out_stays_so_after_a_resume_in_the_warm_up() -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(InputError, match="choose among risky, left out"):
         config(**{"safeclip.barred": "gone"})
+
+
+@pytest.mark.parametrize("barred", ["risky", "left out"])
+def test_where_every_pair_is_barred_it_says_so(barred: str) -> None:
+    data = Data(PAIRS, copied=PAIRS)
+    own = {"safeclip.barred": barred, "safeclip.share_first": None, "safeclip.scoring": "fresh"}
+    cfg = config(**CHANGES | own)
+    with pytest.raises(RunError, match=f"all {PAIRS} pairs are vetoed"):
+        list(drive(build_method(cfg, PAIRS, data.dim), cfg, data, last=3))
 
 
 @pytest.mark.parametrize("barred", ["risky", "left out"])

@@ -6,7 +6,7 @@ import pytest
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.report import pictures
-from safeclip.report.facts import Run
+from safeclip.report.facts import Run, read
 from safeclip.run import RunDir
 from tests.report.make_fixture import make_demo
 from tests.report.test_page import change, page_of, telling
@@ -25,6 +25,11 @@ def test_an_attack_measured_by_another_manifest_is_not_shown_with_the_pictures_o
         page = page_of(demo)
         assert bool(telling(page)) == shown
         assert ("measured by another manifest than the one here" in page.text) != shown
+        assert "192" in page.text, "what was planted is known all the same"
+        assert len(read(demo).planted_in(read(demo).runs[0])) > 0
+    change(demo / "safeclip" / "metrics.json", lambda m: m["data"].update(manifest=[1]))
+    assert "The models were evaluated on different pictures" not in page_of(demo).text, "one says nothing"
+    change(demo / "safeclip" / "metrics.json", lambda m: m["data"].update(manifest="0" * 64))
     change(demo / "clip" / "metrics.json", lambda m: m["data"].update(manifest=ours))
     assert "The models were evaluated on different pictures" in page_of(demo).text
 

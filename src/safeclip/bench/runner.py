@@ -73,8 +73,8 @@ class Bench:
         left = remaining(wanted, self.records, self.folder)
         failed_before = {cell for cell in left if self.records.failure(cell)}
         self._sweep()
-        left = self._planned(left, quiet)
         try:
+            left = self._planned(left, quiet)
             while left:
                 waiting = []  # for runs that another process does: to see them done, or to do them should it end
                 for number, cell in enumerate(left, 1):
@@ -111,9 +111,10 @@ class Bench:
             try:
                 plant(cell, self.folder)
                 planned.append(cell)
-            except InputError as error:
-                self.records.fail(cell, str(error), traceback.format_exc())
-                _say(f"failed: {cell.title}: {error}", quiet)
+            except Halted:
+                raise
+            except Exception as error:
+                self._failed(cell, error, quiet)
         return planned
 
     def write(self) -> dict[str, Any]:
@@ -147,17 +148,21 @@ class Bench:
         """Do one run and keep its record, or the reason why there is none."""
         before = None if cell.start is None else self.records.of(cell.start)
         try:
-            if cell.start is not None and (before is None or self.records.failure(cell.start)):
+            if cell.start is not None and (before is None or weights_of(cell.start, self.folder) is None):
                 why = self.records.failure(cell.start) or "not done"
                 raise RunError(f"starts from {cell.start.method.title}, whose run failed: {why}")
             self.records.keep(cell, measure(cell, self.folder, before=before, quiet=quiet))
         except Halted:  # told to end, or the data is gone for the next runs too
             raise
         except Exception as error:  # hours of runs must not end with the first that fails, whatever the reason
-            line = " ".join(str(error).split())
-            reason = line if isinstance(error, (InputError, RunError)) else f"{type(error).__name__}: {line}"
-            self.records.fail(cell, reason, traceback.format_exc())
-            _say(f"failed: {cell.title}: {reason}", quiet)
+            self._failed(cell, error, quiet)
+
+    def _failed(self, cell: Cell, error: Exception, quiet: bool) -> None:
+        """Keep why a run failed; called where the error is handled."""
+        line = " ".join(str(error).split())
+        reason = line if isinstance(error, (InputError, RunError)) else f"{type(error).__name__}: {line}"
+        self.records.fail(cell, reason, traceback.format_exc())
+        _say(f"failed: {cell.title}: {reason}", quiet)
 
     def _sweep(self) -> None:
         """Delete the checkpoints of finished runs that no unfinished run starts from."""

@@ -170,9 +170,10 @@ def _without_exif(data: bytes) -> tuple[bytes, bytes]:
             return (b"".join([*pieces, data[start:]]) if pieces else data), exif
         end = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")  # past the marker's segment
         if found.group(1)[0] == _APP1 and data.startswith(_EXIF, found.end() + 2):
-            exif = exif or data[found.end() + 2 : end]
+            exif = exif or data[found.end() + 2 : end].replace(_EXIF, b"")
             pieces.append(data[start : found.start()])
-            start = end
+            after = _MARKER.search(data, end)  # a file may not begin with what stands between two segments
+            start = end = after.start() if after else end
         at = end
     raise BadPair(f"image: a JPEG of more than {_MOST_SEGMENTS} segments before its picture")
 

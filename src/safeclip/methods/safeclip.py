@@ -138,6 +138,8 @@ class SafeClip(Method):
         usable = np.flatnonzero(tools.usable)
         barred = self.vetoes.against(usable)
         allowed = self._allowed(barred, usable)
+        if not allowed.any():
+            raise RunError(one_sided(0, len(usable), 0))
         trained = allowed if own.barred == "left out" else np.ones(len(usable), bool)
         signals = self._signals(scores, usable[trained])
         cosine = signals["cosine"]

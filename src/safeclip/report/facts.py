@@ -80,6 +80,13 @@ class Run:
         pairs = next((line.get("pairs") for line in self.events("start")), None)
         return (str(data.get("spec")), str(data.get("split")), str(pairs), planted)
 
+    @property
+    def measured_by(self) -> str | None:
+        """Digest of the manifest by which the attacks were measured, None where nobody said."""
+        about = self.metrics.get("data")
+        told = about.get("manifest") if isinstance(about, dict) else None
+        return told if isinstance(told, str) else None
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line.get("event") == kind]
 
@@ -92,13 +99,15 @@ class Run:
 
 @dataclass
 class Facts:
-    """A page's material. demo: several runs, meant to be on one poisoned data set; a plain CLIP run comes first."""
+    """A page's material. demo: several runs, meant to be on one poisoned data set; a plain CLIP run comes first.
+    manifest: what was planted. shown: the same, where the attacks were measured by it."""
 
     path: Path
     demo: bool
     runs: list[Run]
     summary: dict[str, Any]
     manifest: Manifest | None
+    shown: Manifest | None
     notes: list[str]
 
     @property
@@ -143,16 +152,16 @@ def read(path: str | Path) -> Facts:
     runs = [_run(folder, notes, folder.name + "/" if demo else "") for folder in folders]
     runs.sort(key=lambda run: (_place(run.method), run.folder.path.name))
     methods = [run.method for run in runs]
-    by = {about.get("manifest") for run in runs if isinstance(about := run.metrics.get("data"), dict)}
-    if manifest is not None and by - {None, manifest.digest}:
-        manifest = None
+    shown = manifest
+    if manifest is not None and {run.measured_by for run in runs} - {None, manifest.digest}:
+        shown = None
         notes.append("The attacks were measured by another manifest than the one here: its pictures are left out.")
     for run in runs:
         run.beside = methods.count(run.method) > 1
         told = [e for e in _list(summary.get("runs")) if isinstance(e, dict) and e.get("method") == run.method]
         entries = _list(run.metrics.get("attack")) if run.metrics or run.beside else told
         run.attacks = [attack for entry in entries if (attack := _attack(entry, run)) is not None]
-    return Facts(path, demo, runs, summary, manifest, notes)
+    return Facts(path, demo, runs, summary, manifest, shown, notes)
 
 
 def scores(run: Run, epoch: int) -> dict[str, np.ndarray] | None:

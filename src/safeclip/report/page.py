@@ -109,13 +109,13 @@ def _targeted(facts: Facts) -> list[dict[str, Any]]:
     """A block a targeted attack: its target pictures, and what each model calls them."""
     blocks = []
     for name, rows in _by_attack(facts, "targeted"):
-        known = facts.manifest is not None and any(a["name"] == name for a in facts.manifest.attacks)
-        shown = pictures.targets(facts.manifest, name) if known and facts.manifest is not None else {}
+        known = facts.shown is not None and any(a["name"] == name for a in facts.shown.attacks)
+        shown = pictures.targets(facts.shown, name) if known and facts.shown is not None else {}
         cards = _cards(rows)
         for card in cards:
             card["picture"] = shown.get(card["index"])
         telling = _telling(facts, rows, cards)
-        planted = [row for row in facts.manifest.planted if row.attack == name] if facts.manifest is not None else []
+        planted = [row for row in facts.shown.planted if row.attack == name] if facts.shown is not None else []
         blocks.append(
             {
                 "title": attack_name(name),
@@ -136,8 +136,8 @@ def _backdoors(facts: Facts) -> list[dict[str, Any]]:
     """A block a backdoor: clean and triggered pictures, and what each model calls the triggered ones."""
     blocks = []
     for name, rows in _by_attack(facts, "backdoor"):
-        known = facts.manifest is not None and any(a["name"] == name for a in facts.manifest.attacks)
-        source = pictures.Triggered(rows[0][0], facts.manifest if known else None, name)
+        known = facts.shown is not None and any(a["name"] == name for a in facts.shown.attacks)
+        source = pictures.Triggered(rows[0][0], facts.shown if known else None, name)
         cards = _cards(rows)[:_PAIRS]
         examples = {e.get("index"): e for _, a in reversed(rows) for e in a.examples}
         for card in cards:
@@ -160,10 +160,8 @@ def _captioned(facts: Facts) -> list[dict[str, Any]]:
     for kind in ("swap", "text"):
         for name, rows in _by_attack(facts, kind):
             first = rows[0][1]
-            planted = (
-                [row for row in facts.manifest.planted if row.attack == name] if facts.manifest is not None else []
-            )
-            about = next((a for a in facts.manifest.attacks if a["name"] == name), {}) if facts.manifest else {}
+            planted = [row for row in facts.shown.planted if row.attack == name] if facts.shown is not None else []
+            about = next((a for a in facts.shown.attacks if a["name"] == name), {}) if facts.shown else {}
             trigger = about.get("text_trigger") or {}
             blocks.append(
                 {

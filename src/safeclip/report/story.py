@@ -71,7 +71,8 @@ def warnings(facts: Facts) -> list[str]:
             f"{sentence(names)} were not trained on the same data with the same planted pairs: what stands side by "
             "side here cannot be compared."
         )
-    if len({asked for run in facts.runs if (asked := _asked(run)) is not None}) > 1:
+    asked = {it for run in facts.runs if (it := _asked(run)) is not None}
+    if len(asked) > 1 or len({run.measured_by for run in facts.runs} - {None}) > 1:
         out.append(
             "The models were evaluated on different pictures or by different prompts: their accuracies and success "
             "rates cannot be compared."
@@ -109,7 +110,7 @@ def _asked(run: Run) -> str | None:
     about = run.metrics.get("data")
     if not isinstance(about, dict):
         return None
-    return repr([about.get(name) for name in ("spec", "split", "pairs", "classes", "limit", "templates", "manifest")])
+    return repr([about.get(name) for name in ("spec", "split", "pairs", "classes", "limit", "templates")])
 
 
 def _of_evaluation(run: Run) -> list[str]:
