@@ -113,11 +113,12 @@ def test_another_word_is_refused() -> None:
         config(**{"safeclip.barred": "gone"})
 
 
+@pytest.mark.parametrize("align", [0, 1])
 @pytest.mark.parametrize("barred", ["risky", "left out"])
-def test_where_every_pair_is_barred_it_says_so(barred: str) -> None:
+def test_where_every_pair_is_barred_it_says_so(barred: str, align: int) -> None:
     data = Data(PAIRS, copied=PAIRS)
     own = {"safeclip.barred": barred, "safeclip.share_first": None, "safeclip.scoring": "fresh"}
-    cfg = config(**CHANGES | own)
+    cfg = config(**CHANGES | own | {"safeclip.align_epochs": align})
     with pytest.raises(RunError, match=f"all {PAIRS} pairs are vetoed"):
         list(drive(build_method(cfg, PAIRS, data.dim), cfg, data, last=3))
 
