@@ -195,8 +195,8 @@ def chart(found: dict[str, list[Point]]) -> str:
             out.append(f'<text class="{KINDS[name]}" {where}>{label}</text>')
     for i, name in enumerate(name for name, own in found.items() if own):
         at = HEIGHT - BOTTOM - 16 - 20 * i
-        out.append(f'<circle class="{KINDS[name]}" cx="{WIDTH - 230}" cy="{at}" r="5"/>')
-        out.append(f'<text x="{WIDTH - 218}" y="{at + 4}">{escape(name)}</text>')
+        out.append(f'<circle class="{KINDS[name]}" cx="{LEFT + 20}" cy="{at}" r="5"/>')
+        out.append(f'<text x="{LEFT + 32}" y="{at + 4}">{escape(name)}</text>')
     title = "Accuracy kept against what the worst attack still gets, of each method and setting"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
