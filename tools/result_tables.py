@@ -10,20 +10,28 @@ that did not plant in plain CLIP counts for no method, and what each made of it 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from pages import markdown, put
+from readme_table import readme
+from result_records import (
+    DEFENCE,
+    control_of,
+    never_attacked,
+    read,
+    runs_of,
+    seeds_untouched,
+    tops_untouched,
+    uncounted,
+)
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.bench.records import machine_name
 from safeclip.bench.scoreboard import recalls, scoreboard
 from safeclip.bench.spec import BASELINE
-from safeclip.bench.spec_file import spec_of
-from safeclip.bench.table import MANY, Pooled, Row, Table, attack_in, tabulate
+from safeclip.bench.table import MANY, Pooled, Row, Table, attack_in
 from safeclip.bench.wording import did_not_plant, places, seeds, spread
 from safeclip.report.words import attack_name, count, interval, listed, model_name, percent, sentence
 
@@ -34,21 +42,12 @@ DATA = {
     "bench-prove-rsicd.json": "RSICD, several attacks in a run",
     "bench-prove-flickr8k.json": "Flickr8k, 64 px",
 }
-SHORT = {
-    "bench-emoji.json": "embedded emoji, 32 px",
-    "bench-prove-rsicd.json": "RSICD, 64 px",
-    "bench-prove-flickr8k.json": "Flickr8k, 64 px",
-}
-"""The README's columns."""
-DEFENCE = "safeclip"
 NEAR = 0.01
 """Success above its control up to which an attack has left nothing to speak of: a point."""
 PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
-UNPLANTED = ("unplanted.json", "unplanted-rsicd.json")
-"""What models trained on the same data give where nothing is planted (bench/unplanted.py)."""
 LEGEND = """\
 Each cell says how often the model gives the attacker's answer, over test pictures (text triggers: captions), and in
 brackets
@@ -81,83 +80,6 @@ def main() -> None:
         file.write_text(put(file.name, file.read_text("utf-8"), "results", "result_tables.py", text), "utf-8")
 
 
-def readme(folder: Path) -> str:
-    """Plain CLIP and SafeCLIP in one table: a row an attack, a column a data set."""
-    tables = {name: table for file, name in SHORT.items() if (table := _read(folder / file))}
-    if not tables:
-        return "Not measured yet."
-    attacks = dict.fromkeys(row.attack for table in tables.values() for row in table.rows if row.took)
-    rows = [[sentence(attack_name(it)), *(_against(it, table) for table in tables.values())] for it in attacks]
-    rows.append(
-        [
-            "clean zero-shot top-1",
-            *(_both({score.method: score.top1 for score in scoreboard(table)}) for table in tables.values()),
-        ]
-    )
-    rows.append(
-        [
-            "retrieval R@5",
-            *(_both({method: recalls(table, method) for method in table.methods}) for table in tables.values()),
-        ]
-    )
-    untouched = [_unplanted(folder, table) for table in tables.values()]
-    cells = zip(untouched, tables.values(), strict=True)
-    cells = [_both(_tops_untouched(some)) + _seeds_untouched(some, table) for some, table in cells]
-    rows.append(["top-1 where nothing is planted", *cells])
-    said = "; ".join(f"{name.partition(',')[0]}: {_shape(table)}" for name, table in tables.items())
-    missed = "".join(
-        f"{name.partition(',')[0]}: {some}" for name, table in tables.items() if (some := _uncounted(table))
-    )
-    return f"{markdown(['', *tables], rows)}\n\n{sentence(said)}.\n\n{missed}".rstrip()
-
-
-def _against(attack: str, table: Table) -> str:
-    """`93.8 % → **0.5 %** of 2,940 (0.3 to 0.8 %)`: plain CLIP's success and SafeCLIP's, with SafeCLIP's interval."""
-    row = next((row for row in table.rows if row.attack == attack and row.took), None)
-    plain, own = (None, None) if row is None else (row.cells.get(BASELINE), row.cells.get(DEFENCE))
-    if plain is None or own is None or not own.n:
-        return "–"
-    only = "" if own.seeds == table.spec.seeds else f"; {seeds(own.seeds)}"
-    if own.n <= MANY:
-        hits = f"{count(plain.k)} of {count(plain.n)} → **{count(own.k)} of {count(own.n)}**"
-    else:
-        hits = f"{percent(plain.k / plain.n)} → **{percent(own.k / own.n)}** of {count(own.n)}"
-    return f"{hits} ({interval(own.around)}{only})"
-
-
-def _both(shares: Mapping[str, Sequence[float]]) -> str:
-    """Means over the runs of plain CLIP and of SafeCLIP. shares: of each run, by method."""
-    plain, own = shares.get(BASELINE), shares.get(DEFENCE)
-    return f"{percent(fmean(plain))} → {percent(fmean(own))}" if plain and own else "–"
-
-
-def _uncounted(table: Table) -> str:
-    """What plain CLIP and SafeCLIP made of an attack in the seeds in which it did not plant, a sentence each."""
-    said = []
-    for row in (row for row in table.rows if row.missed):
-        own = {record["seed"]: attack_in(record, row.attack) for record in _of(table, row.group, DEFENCE)}
-        hits = [
-            f"{count(k)} of {count(n)}{f' → {_hits(found)}' if (found := own.get(seed)) else ''} in seed {seed}"
-            for seed, k, n in row.missed
-        ]
-        said.append(f"{sentence(attack_name(row.attack))} did not plant, and does not count, with {listed(hits)}. ")
-    return "".join(said)
-
-
-def _of(table: Table, group: str, method: str) -> list[dict[str, Any]]:
-    return [record for record in table.records if (record["group"], record["label"]) == (group, method)]
-
-
-def _hits(attack: dict[str, Any]) -> str:
-    return f"{count(attack['k'])} of {count(attack['n'])}"
-
-
-def _shape(table: Table) -> str:
-    about = next(record for record in table.records if record["label"] == BASELINE)
-    ran = tuple(sorted({record["seed"] for record in table.records}))
-    return f"{count(about['trained_on'][1])} pairs, {about['epochs']} epochs, {seeds(ran)}"
-
-
 def results(folder: Path) -> str:
     """A table a data set."""
     return _tables(folder, DATA)
@@ -172,9 +94,9 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
     """A table a results file: a row an attack, a column a method, the price in clean accuracy last."""
     parts: list[str] = []
     for file, name in files.items():
-        if table := _read(folder / file):
+        if table := read(folder / file):
             methods = _known(table)
-            unplanted = _unplanted(folder, table)
+            unplanted = never_attacked(folder, table)
             rows = [
                 [sentence(attack_name(row.attack)), *_shares(row, table, methods, unplanted)]
                 for row in table.rows
@@ -183,22 +105,22 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
             rows.append(["clean zero-shot top-1", *_clean(table, methods)])
             if any(recalls(table, method) for method in methods):
                 rows.append(["retrieval R@5", *(_mean(recalls(table, method)) for method in methods)])
-            if untouched := _tops_untouched(unplanted):
-                title = f"top-1 where nothing is planted{_seeds_untouched(unplanted, table)}"
+            if untouched := tops_untouched(unplanted):
+                title = f"top-1 where nothing is planted{seeds_untouched(unplanted, table)}"
                 rows.append([title, *(_mean(untouched.get(it, ())) for it in methods)])
-            note = _uncounted(table) + _note(table, file)
+            note = uncounted(table) + _note(table, file)
             parts.append(f"{markdown([name, *map(model_name, methods)], rows)}\n\n{note}")
     return "\n\n".join([LEGEND, *parts]) if parts else "Not measured yet."
 
 
 def threats(folder: Path) -> str:
     """A row an attack: where it comes from, what it changes, how much was planted, and what each method made of it."""
-    table = _read(folder / THREATS)
+    table = read(folder / THREATS)
     if table is None:
         return "Not measured yet."
-    methods, unplanted = _known(table), _unplanted(folder, table)
+    methods, unplanted = _known(table), never_attacked(folder, table)
     head = ["attack", "source", "what it changes", "planted", *map(model_name, methods)]
-    tables = [table, *([alone] if (alone := _read(folder / SURROGATE)) else [])]
+    tables = [table, *([alone] if (alone := read(folder / SURROGATE)) else [])]
     rows = [row for some in tables for row in _threat_rows(some, methods, unplanted)]
     rows.append(["clean top-1", "", "", "", *_clean(table, methods)])
     told = "A cell all in brackets: what a method made of an attack that did not plant, which says little of a defence."
@@ -211,46 +133,10 @@ def _known(table: Table) -> list[str]:
     return [method for method in table.methods if any(record["label"] == method for record in table.records)]
 
 
-def _unplanted(folder: Path, table: Table) -> list[dict[str, Any]]:
-    """Runs on the table's data without a planted pair: method, seed, top1, and k of n of each attack's test."""
-    found: list[dict[str, Any]] = []
-    for file in (folder / name for name in UNPLANTED):
-        values = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        if values.get("data") == table.spec.data.spec:
-            found += values["runs"]
-    return found
-
-
-def _tops_untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """By method, clean top-1 of each run without a planted pair."""
-    found: dict[str, list[float]] = {}
-    for run in unplanted:
-        found.setdefault(run["method"], []).append(run["top1"])
-    return found
-
-
-def _seeds_untouched(unplanted: Sequence[dict[str, Any]], table: Table) -> str:
-    """`, seeds 0 and 1`: those without a planted pair, where they are not the table's."""
-    ran = tuple(sorted({run["seed"] for run in unplanted}))
-    return "" if not ran or ran == tuple(sorted({r["seed"] for r in table.records})) else f"; {seeds(ran)}"
-
-
 def _floor(attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]) -> str:
     """`; never attacked 1.0 %`; empty where that was not measured."""
-    found = _control(attack, method, of, unplanted)
+    found = control_of(attack, method, of, unplanted)
     return "" if found is None else f"; never attacked {_rate(*found)}"
-
-
-def _control(
-    attack: str, method: str, of: Sequence[int], unplanted: Sequence[dict[str, Any]]
-) -> tuple[int, int] | None:
-    """k of n that the attack's test gives on the method trained without a planted pair, in these seeds; None where one
-    was not measured."""
-    runs = {run["seed"]: run["attacks"].get(attack) for run in unplanted if run["method"] == method}
-    found = [about for seed in of if (about := runs.get(seed))]
-    if not found or len(found) < len(of):
-        return None
-    return sum(about["k"] for about in found), sum(about["n"] for about in found)
 
 
 def _rate(k: int, n: int) -> str:
@@ -264,7 +150,7 @@ def _left(tables: Sequence[Table], unplanted: Sequence[dict[str, Any]]) -> str:
         own = row.cells.get(DEFENCE)
         if own is None or not own.n:
             continue
-        control = _control(row.attack, DEFENCE, own.seeds, unplanted)
+        control = control_of(row.attack, DEFENCE, own.seeds, unplanted)
         above = own.k / own.n - (control[0] / control[1] if control else own.base_rate or 0.0)
         if above > (1 / own.n if own.n <= MANY else NEAR) + 1e-9:
             beside = f"control {_rate(*control)}" if control else f"base rate {percent(own.base_rate)}"
@@ -296,20 +182,10 @@ def _threat_rows(table: Table, methods: Sequence[str], unplanted: Sequence[dict[
 def _beside(row: Row, table: Table, method: str) -> str:
     """What a method made of an attack that did not plant."""
     of = {seed for seed, _, _ in row.missed}
-    runs = [record for record in _of(table, row.group, method) if record["seed"] in of]
+    runs = [record for record in runs_of(table, row.group, method) if record["seed"] in of]
     found = [about for record in runs if (about := attack_in(record, row.attack))]
     k, n = sum(about["k"] for about in found), sum(about["n"] for about in found)
     return f"({count(k)} of {count(n)})" if n else "–"
-
-
-def _read(file: Path) -> Table | None:
-    """The table of a results file; None where there is no finished run."""
-    if not file.is_file():
-        return None
-    values = json.loads(file.read_text("utf-8"))
-    spec = spec_of(values["spec"][0])
-    records = [record for record in values["records"] if record["bench"] == spec.name]
-    return tabulate(spec, records) if records else None
 
 
 def _shares(row: Row, table: Table, methods: Sequence[str], unplanted: Sequence[dict[str, Any]]) -> list[str]:
