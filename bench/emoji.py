@@ -1,12 +1,10 @@
 """Plain CLIP and SafeCLIP on the embedded pictures, poisoned: what each setting costs and what it stops.
 
-    python bench/emoji.py --split test --seeds 0 1 2                         the figures in the README
+    python bench/emoji.py --split test --seeds 0 1 2                         trials of whole defaults
     python bench/emoji.py --split val --methods safeclip --set safeclip.growth=0.1 --label fast
 
-    python bench/emoji.py --run runs/mine --label fast                       the same record of a run that is there
-    python bench/emoji.py --run runs/rsicd --into rsicd.json                 a run on other data
-
-One record a run is appended to bench/results/emoji-SPLIT.json as soon as the run ends. Tune on `val`, report on `test`.
+One record a run is appended to bench/results/emoji-SPLIT.json as soon as the run ends: the first trials of docs/lab.md
+are in emoji-val.json. The tables are of `safeclip bench`. Tune on `val`, report on `test`.
 """
 
 from __future__ import annotations
@@ -18,11 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
-from safeclip.config import override, to_dict
+from safeclip.config import override, read_yaml, to_dict
 from safeclip.data.sources import open_source
 from safeclip.demo import plant, plant_targeted
 from safeclip.evaluate.run import evaluate_run
@@ -44,20 +40,15 @@ def main() -> None:
     parser.add_argument(
         "--patch", action="append", default=[], metavar="PX:COUNT", help="instead of the demo's backdoor"
     )
-    parser.add_argument("--run", metavar="DIR", help="no training: record a run that was trained and evaluated before")
-    parser.add_argument("--into", metavar="FILE", help="file in bench/results; emoji-SPLIT.json by default")
     args = parser.parse_args()
-    if args.run:
-        keep(record(RunDir(args.run), args), args)
-        return
     for seed in args.seeds:
         for method in args.methods:
             with tempfile.TemporaryDirectory() as folder:
-                keep(record(trained(Path(folder), args, method, seed), args), args)
+                keep(record(trained(Path(folder), args, method, seed), args))
 
 
 def trained(folder: Path, args: argparse.Namespace, method: str, seed: int) -> RunDir:
-    changes = {name: yaml.safe_load(value) for name, _, value in (setting.partition("=") for setting in args.settings)}
+    changes = {name: read_yaml(value) for name, _, value in (setting.partition("=") for setting in args.settings)}
     config = override(preset("emoji"), {**changes, "data.eval_split": args.split})
     file = folder / "manifest.parquet"
     (plant_patches(config, seed, args.patch) if args.patch else plant(config, seed)).save(file)
@@ -84,12 +75,12 @@ def record(run: RunDir, args: argparse.Namespace) -> dict[str, Any]:
         "seconds": sum(line["seconds"] for line in epochs),
         "safe_share": [round(line["safe_share"], 3) for line in splits],
         "planted_in_safe": [line.get("planted_by_attack") for line in splits],
-        "machine": yaml.safe_load(run.config_file.read_text())["made_with"],
+        "machine": run.made_with(),
     }
 
 
-def keep(result: dict[str, Any], args: argparse.Namespace) -> None:
-    target = RESULTS / (args.into or f"emoji-{result['split']}.json")
+def keep(result: dict[str, Any]) -> None:
+    target = RESULTS / f"emoji-{result['split']}.json"
     records = json.loads(target.read_text()) if target.exists() else []
     write_json(target, [*records, result])
     print(json.dumps(result), flush=True)

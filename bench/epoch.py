@@ -4,7 +4,7 @@ pairs in two views, and in one.
     python bench/epoch.py              on a CPU, the emoji towers on small pictures, without workers
     python bench/epoch.py --gpu        RN50 on pictures of 500 x 375 px, a worker a core, compiled; about 8 minutes
 
-Both are `safeclip train` itself; the runs take turns. The first defended epoch looks at every pair once, for the
+Both are `safeclip train` itself; the runs take turns. The alignment epoch looks at every pair once first, for the
 vetoes; the others need no pass of their own (running scores). The first plain epoch and the warm-up, which compile, do
 not count.
 Prints, and writes to bench/results/epoch.json: pairs/s, how many plain epochs a defended one costs, and on a GPU the
@@ -93,26 +93,23 @@ def clock(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def figures(epochs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    first = 2 * WARM + 1
-
     def seconds(run: str, phase: str, among: Callable[[int], bool]) -> float:
         return statistics.median(
             line["seconds"] for line in epochs[run] if line["phase"] == phase and among(line["epoch"])
         )
 
     plain = seconds(PLAIN, "clip", lambda epoch: epoch > WARM)
-    later, one_view = (seconds(run, "defend", lambda epoch: epoch > first) for run in (TWO_VIEWS, ONE_VIEW))
-    looking = seconds(TWO_VIEWS, "defend", lambda epoch: epoch == first)
-    of_warmup = seconds(TWO_VIEWS, "warmup", lambda epoch: True)
+    defended, one_view = (seconds(run, "defend", lambda epoch: True) for run in (TWO_VIEWS, ONE_VIEW))
+    warmup, align = (seconds(TWO_VIEWS, phase, lambda epoch: True) for phase in ("warmup", "align"))
     pairs = epochs[PLAIN][0]["pairs"]
     return {
         "pairs_per_second_plain": pairs / plain,
-        "pairs_per_second_defended": pairs / later,
+        "pairs_per_second_defended": pairs / defended,
         "pairs_per_second_one_view": pairs / one_view,
-        "defended_over_plain": later / plain,
+        "defended_over_plain": defended / plain,
         "one_view_over_plain": one_view / plain,
-        "first_defended_over_plain": looking / plain,
-        "warmup_over_plain": of_warmup / plain,
+        "align_over_plain": align / plain,
+        "warmup_over_plain": warmup / plain,
         "epochs": {
             method: [{key: line.get(key) for key in ("epoch", "phase", "seconds", "activations_mib")} for line in lines]
             for method, lines in epochs.items()

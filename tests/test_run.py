@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import socket
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def test_a_config_that_cannot_be_read_is_one_line(text: str | None, says: str, t
     with pytest.raises(InputError, match=says) as error:
         RunDir(tmp_path).config()
     assert "\n" not in str(error.value)
+
+
+def test_numbers_may_be_written_by_hand_and_text_that_looks_like_one_stays_text(tmp_path: Path) -> None:
+    """YAML 1.1 reads 1e-4 as text."""
+    run = RunDir(tmp_path)
+    run.create(override(RunConfig(), {"data.spec": "1e5"}))
+    text = run.config_file.read_text("utf-8")
+    run.config_file.write_text(re.sub(r"  rate: .*", "  rate: 1e-4", text), "utf-8")
+    assert (run.config().optim.rate, run.config().data.spec) == (1e-4, "1e5")
 
 
 def test_lines_are_appended_and_cut_back_to_a_length(tmp_path: Path) -> None:

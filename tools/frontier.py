@@ -9,7 +9,6 @@ both have, same data, attack and seed; an attack that did not plant in plain CLI
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pages import markdown, put
+from result_records import DEFENCE, never_attacked, read, tops_untouched
 
 from safeclip.bench.spec import BASELINE
 from safeclip.bench.table import attack_in, planted_in
@@ -31,9 +31,6 @@ SETS = {
     "RSICD, several attacks in a run": ("bench-prove-rsicd.json",),
     "Flickr8k, 64 px": ("bench-prove-flickr8k.json",),
 }
-UNPLANTED = {"embedded emoji, 32 px": "unplanted.json", "RSICD, 64 px": "unplanted-rsicd.json"}
-LEAST = 0.8
-"""Share of plain CLIP's pictures from which an attack has planted."""
 GOAL = 0.98
 """Of plain CLIP's accuracy."""
 
@@ -66,16 +63,16 @@ def main() -> None:
 def points(folder: Path, files: Sequence[str]) -> list[Point]:
     """Plain CLIP's rivals in the order of the files, each setting once; of a run in several, the first file's."""
     runs: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
-    for file in (folder / name for name in files):
-        values = json.loads(file.read_text("utf-8")) if file.is_file() else {"records": []}
-        for record in values["records"]:
-            runs.setdefault(record["label"], {}).setdefault((record["group"], record["seed"]), record)
+    tables = [table for name in files if (table := read(folder / name)) is not None]
+    for record in (record for table in tables for record in table.records):
+        runs.setdefault(record["label"], {}).setdefault((record["group"], record["seed"]), record)
     plain = runs.pop(BASELINE, {})
-    return [point for label, own in runs.items() if (point := _point(label, own, plain)) is not None]
+    least = max((table.spec.plant_at_least for table in tables), default=0.0)
+    return [point for label, own in runs.items() if (point := _point(label, own, plain, least)) is not None]
 
 
 def _point(
-    label: str, own: dict[tuple[str, int], dict[str, Any]], plain: dict[tuple[str, int], dict[str, Any]]
+    label: str, own: dict[tuple[str, int], dict[str, Any]], plain: dict[tuple[str, int], dict[str, Any]], least: float
 ) -> Point | None:
     pairs = [(own[place], plain[place]) for place in sorted(own) if place in plain]
     pairs = [pair for pair in pairs if all(record[part] for record in pair for part in ("zero_shot", "retrieval"))]
@@ -87,7 +84,7 @@ def _point(
             found := [
                 about
                 for mine, other in pairs
-                if planted_in(other, name, LEAST) and (about := attack_in(mine, name)) is not None
+                if planted_in(other, name, least) and (about := attack_in(mine, name)) is not None
             ]
         )
     }
@@ -109,7 +106,7 @@ def _point(
 
 def written(folder: Path, found: dict[str, list[Point]]) -> str:
     """A table a data set, and what SafeCLIP keeps where nothing is planted."""
-    parts = []
+    parts, untouched = [], ""
     for name, own in found.items():
         if not own:
             continue
@@ -125,23 +122,25 @@ def written(folder: Path, found: dict[str, list[Point]]) -> str:
             ]
             for p in sorted(own, key=lambda p: p.k / p.n)
         ]
-        parts.append("\n\n".join([markdown(head, rows), *_untouched(folder, name)]))
+        before, untouched = untouched, _untouched(folder, SETS[name])
+        parts.append("\n\n".join([markdown(head, rows), *([untouched] if untouched not in ("", before) else [])]))
     return "\n\n".join(parts) if parts else "Not measured yet."
 
 
-def _untouched(folder: Path, name: str) -> list[str]:
-    """What is kept where nothing is planted."""
-    file = folder / UNPLANTED.get(name, "none")
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
-    by_seed = {(run["method"], run["seed"]): run["top1"] for run in runs}
-    shared = sorted(s for method, s in by_seed if method == BASELINE and ("safeclip", s) in by_seed)
+def _untouched(folder: Path, files: Sequence[str]) -> str:
+    """What is kept on this data where nothing is planted; "" where that was not measured."""
+    data = {table.spec.data.spec for name in files if (table := read(folder / name)) is not None}
+    runs = [run for spec in sorted(data) for run in never_attacked(folder, spec)]
+    of = {method: {run["seed"] for run in runs if run["method"] == method} for method in (DEFENCE, BASELINE)}
+    shared = sorted(of[DEFENCE] & of[BASELINE])
     if not shared:
-        return []
-    mine, plain = (sum(by_seed[method, s] for s in shared) / len(shared) for method in ("safeclip", BASELINE))
-    return [
+        return ""
+    tops = tops_untouched([run for run in runs if run["seed"] in shared])
+    mine, plain = (sum(tops[method]) / len(shared) for method in (DEFENCE, BASELINE))
+    return (
         f"Where nothing is planted ({seeds(tuple(shared))}), SafeCLIP has {percent(mine)} top-1 and plain CLIP "
-        f"{percent(plain)}: {percent(mine / plain)} kept ({file.name})."
-    ]
+        f"{percent(plain)}: {percent(mine / plain)} kept (bench/unplanted.py)."
+    )
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 450, 64, 26, 44, 56

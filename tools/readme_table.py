@@ -42,7 +42,7 @@ def readme(folder: Path) -> str:
             *(_both({method: recalls(table, method) for method in table.methods}) for table in tables.values()),
         ]
     )
-    untouched = [never_attacked(folder, table) for table in tables.values()]
+    untouched = [never_attacked(folder, table.spec.data.spec) for table in tables.values()]
     cells = zip(untouched, tables.values(), strict=True)
     cells = [_both(tops_untouched(some)) + seeds_untouched(some, table) for some, table in cells]
     rows.append(["top-1 where nothing is planted", *cells])

@@ -15,7 +15,7 @@ from safeclip.bench.wording import seeds
 from safeclip.report.words import attack_name, count, listed, sentence
 
 DEFENCE = "safeclip"
-UNPLANTED = ("unplanted.json", "unplanted-rsicd.json")
+UNPLANTED = "unplanted*.json"
 """What models trained on the same data give where nothing is planted (bench/unplanted.py)."""
 
 
@@ -33,14 +33,10 @@ def runs_of(table: Table, group: str, method: str) -> list[dict[str, Any]]:
     return [record for record in table.records if (record["group"], record["label"]) == (group, method)]
 
 
-def never_attacked(folder: Path, table: Table) -> list[dict[str, Any]]:
-    """Runs on the table's data without a planted pair: method, seed, top1, and k of n of each attack's test."""
-    found: list[dict[str, Any]] = []
-    for file in (folder / name for name in UNPLANTED):
-        values = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        if values.get("data") == table.spec.data.spec:
-            found += values["runs"]
-    return found
+def never_attacked(folder: Path, data: str) -> list[dict[str, Any]]:
+    """Runs on this data without a planted pair: method, seed, top1, and k of n of each attack's test."""
+    files = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob(UNPLANTED))]
+    return [run for values in files if values["data"] == data for run in values["runs"]]
 
 
 def tops_untouched(unplanted: Sequence[dict[str, Any]]) -> dict[str, list[float]]:

@@ -96,7 +96,7 @@ def _tables(folder: Path, files: dict[str, str]) -> str:
     for file, name in files.items():
         if table := read(folder / file):
             methods = _known(table)
-            unplanted = never_attacked(folder, table)
+            unplanted = never_attacked(folder, table.spec.data.spec)
             rows = [
                 [sentence(attack_name(row.attack)), *_shares(row, table, methods, unplanted)]
                 for row in table.rows
@@ -118,7 +118,7 @@ def threats(folder: Path) -> str:
     table = read(folder / THREATS)
     if table is None:
         return "Not measured yet."
-    methods, unplanted = _known(table), never_attacked(folder, table)
+    methods, unplanted = _known(table), never_attacked(folder, table.spec.data.spec)
     head = ["attack", "source", "what it changes", "planted", *map(model_name, methods)]
     tables = [table, *([alone] if (alone := read(folder / SURROGATE)) else [])]
     rows = [row for some in tables for row in _threat_rows(some, methods, unplanted)]

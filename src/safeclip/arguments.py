@@ -9,10 +9,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-import yaml
-
 from safeclip.bench.presets import PRESETS as BENCHES
-from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override
+from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override, read_yaml
 from safeclip.errors import InputError
 from safeclip.presets import PRESETS, preset
 
@@ -207,11 +205,9 @@ def _pairs(flag: str, given: list[str] | None, example: str) -> dict[str, Any]:
         if not equals:
             raise InputError(f"{flag} {setting}: write it as name=value, as in {flag} {example}")
         try:
-            changes[name] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # 2023-02-30 is a date to YAML, and none
+            changes[name] = read_yaml(value)
+        except ValueError:
             raise InputError(f"{flag} {setting}: {value!r} is no YAML value") from None
-        if isinstance(changes[name], str) and changes[name] == value.strip() and _is_number(changes[name]):
-            changes[name] = float(changes[name])  # YAML reads 1e-4 as text
     return changes
 
 
@@ -233,14 +229,6 @@ def data_settings(options: argparse.Namespace) -> dict[str, Any]:
 def templates(options: argparse.Namespace) -> tuple[str, ...] | None:
     """What --template gives, None without it. Raises InputError."""
     return override(RunConfig(), {"templates": options.template}).templates if options.template else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _add_set(parser: argparse.ArgumentParser, text: str) -> None:

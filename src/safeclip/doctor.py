@@ -38,7 +38,7 @@ def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str
     where = torch.cuda.get_device_name() if device.type == "cuda" else about["cpu"]
     lines = [
         f"python {about['python']}, " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
-        f"trains on: {device.type} ({where}), {arithmetic} is the faster arithmetic here",
+        f"trains on: {device.type} ({where}), in {arithmetic}",
         f"cores: {usable_cores()} of {os.cpu_count()}, torch uses {threads}; JPEGs by {jpeg_decoder()}",
     ]
     broken: list[str] = []

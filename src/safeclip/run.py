@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from safeclip.config import RunConfig, from_dict, to_dict
+from safeclip.config import RunConfig, from_dict, read_yaml, to_dict, write_yaml
 from safeclip.errors import InputError, RunError, reason
 
 
@@ -54,8 +53,7 @@ class RunDir:
         self.check_free()
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        about = {"made_with": machine(), **to_dict(config)}
-        write_text(self.config_file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+        write_text(self.config_file, write_yaml({"made_with": machine(), **to_dict(config)}))
 
     @contextlib.contextmanager
     def alone(self, writes: bool) -> Iterator[None]:
@@ -82,15 +80,21 @@ class RunDir:
         """The resolved config. Raises InputError where there is none or it cannot be read."""
         if not self.config_file.is_file():
             raise InputError(f"{self.path}: no run here (config.yaml is missing); give the folder that --out named")
+        return from_dict(RunConfig, {k: v for k, v in self._settings().items() if k != "made_with"})
+
+    def made_with(self) -> dict[str, Any]:
+        """The machine and versions that the run was begun with. Raises InputError."""
+        about: dict[str, Any] = self._settings().get("made_with", {})
+        return about
+
+    def _settings(self) -> dict[str, Any]:
         try:
-            values = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError) as error:
-            raise InputError(
-                f"{self.config_file}: not readable as YAML ({type(error).__name__}); restore it or start anew"
-            ) from None
+            values = read_yaml(self.config_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self.config_file}: not readable as YAML ({error}); restore it or start anew") from None
         if not isinstance(values, dict):
             raise InputError(f"{self.config_file}: holds no settings; restore it or start anew")
-        return from_dict(RunConfig, {k: v for k, v in values.items() if k != "made_with"})
+        return values
 
     def sync_lines(self) -> None:
         """Have the files that grow on the disk before going on."""

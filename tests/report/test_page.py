@@ -166,7 +166,7 @@ def test_pictures_of_other_data_are_read_as_they_were_evaluated(made, tmp_path, 
     clip.metrics = {"data": {"spec": f"csv:{tmp_path}/held-out.csv", "split": "test", "read_by": read_by}}
     attack = next(a for a in Manifest.load(made / "manifest.parquet").attacks if a["name"] != "targeted")["name"]
     manifest = Manifest.load(made / "manifest.parquet")
-    clean, triggered = Triggered(clip, manifest, attack).pair({"index": 181})
+    clean, triggered = Triggered(clip, manifest, attack).pair(181)
     if read_by == {"image_column": "shown"}:
         assert clean == data_uri(decode(source[181].image, max_pixels=10**7))
         assert triggered not in (None, clean)

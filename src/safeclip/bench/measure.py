@@ -18,8 +18,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safeclip.attacks.catalog import plan
 from safeclip.attacks.manifest import Manifest
 from safeclip.bench.claims import alone
@@ -171,7 +169,7 @@ def record_of(
         "detection": metrics.get("detection"),
         "attacks": attacks,
         "splits": [{name: line.get(name) for name in ("epoch", "safe_share", "planted_by_attack")} for line in splits],
-        "machine": yaml.safe_load(run.config_file.read_text(encoding="utf-8"))["made_with"],
+        "machine": run.made_with(),
         "shape": cell.shape,
     }
 

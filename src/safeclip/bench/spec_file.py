@@ -10,31 +10,28 @@ seeds: [0, 1, 2]
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safeclip.bench.spec import Spec
-from safeclip.config import from_dict, to_dict
+from safeclip.config import from_dict, read_yaml, to_dict
 from safeclip.data.sources import without_folders
 from safeclip.errors import InputError, reason
 
 _PATHS = ("model", "model.weights", "data.image_root")
 """Names of parameters and settings that are paths."""
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def read_spec(file: str | Path) -> Spec:
     """The spec in a YAML file. Raises InputError."""
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        return spec_of(values)
+        values = read_yaml(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file}: not readable ({error.strerror}); give a YAML file, or --preset") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{file}: not readable as YAML ({reason(error)}); mend it") from None
+    try:
+        return spec_of(values)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
@@ -46,7 +43,7 @@ def spec_of(values: Any) -> Spec:
     for name in ("name", "attacks", "methods"):
         if name not in values:
             raise InputError(f"{name}: is missing; docs/bench.md shows a spec")
-    plain = _numbers(values)
+    plain = dict(values)
     for name in ("attacks", "methods"):
         if not isinstance(plain[name], list):
             raise InputError(f"{name} = {plain[name]!r}: give a list")
@@ -79,12 +76,3 @@ def _written_out(value: Any, name: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict) or name not in value:
         raise InputError(f"{where}: {value!r} has no {name}; give a name, or a mapping with `{name}`")
     return dict(value)
-
-
-def _numbers(value: Any) -> Any:
-    """YAML reads 1e-4 as text."""
-    if isinstance(value, dict):
-        return {key: _numbers(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_numbers(each) for each in value]
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value

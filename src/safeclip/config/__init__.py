@@ -17,6 +17,7 @@ from safeclip.config.methods import (
 from safeclip.config.parts import DataConfig, ModelConfig, OptimConfig, ViewsConfig
 from safeclip.config.plain import from_dict, override, to_dict
 from safeclip.config.run_config import METHOD_NAMES, RunConfig
+from safeclip.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
     "DETECTORS",
@@ -34,5 +35,7 @@ __all__ = [
     "ViewsConfig",
     "from_dict",
     "override",
+    "read_yaml",
     "to_dict",
+    "write_yaml",
 ]

@@ -21,11 +21,11 @@ class SafeclipConfig:
     warmup_epochs: int = 5
     """Unimodal epochs before any cross-modal gradient."""
     align_epochs: int = 1
-    """CLIP epochs at a low constant rate after the warm-up; each pair counts."""
+    """Epochs at a low constant rate after the warm-up: CLIP loss of every pair that no veto is against."""
     align_rate: float | None = None
-    """Constant rate of the alignment epoch; None is `align_travel` / its steps."""
+    """Constant rate of the alignment epochs; None is `align_travel` / their steps, at most `optim.rate`."""
     align_travel: float = 1e-2
-    """Rate x steps of the alignment epoch. The paper's 5e-6 over about 2,000 steps is 1e-2."""
+    """Rate x steps of the alignment epochs. The paper's 5e-6 over about 2,000 steps is 1e-2."""
     pool_share: float = 0.02
     """Pool size as a share of the pairs, for each modality, at most 262,144 embeddings (POOL_MOST): every GPU holds the
     pools whole. About 2 % in the authors' runs."""
@@ -46,10 +46,11 @@ class SafeclipConfig:
     risk: tuple[str, ...] = ("cosine",)
     """Signals whose ranks add up to a pair's risk. The paper: ("cosine",). Ours: ("cosine", "neighbours")."""
     veto: tuple[str, ...] = ()
-    """Signals that keep a pair out of every safe set. The paper has none; ours: all of VETOES."""
+    """Signals that keep a pair from every CLIP loss, of the alignment and of all safe sets. The paper has none;
+    ours: all of VETOES."""
     barred: Literal["risky", "left out"] = "risky"
     """What pairs that a veto is against are trained on: the unimodal loss, as risky ones are, or nothing, from the
-    first epoch on. In our runs neither was better (lab.md)."""
+    first epoch on. In our runs neither was better (docs/lab.md)."""
     spare: bool = False
     """Spare pairs that `patterns` or `shifts` are against where pictures that no veto is against show the same under
     like captions, and what the pair shares is no overlay: beaches and deserts are alike by nature. And those that

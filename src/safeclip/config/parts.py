@@ -84,7 +84,8 @@ class ModelConfig:
     """Tag under which open_clip knows those weights, as in laion2b_s32b_b82k: pictures are normalised as they were for
     it. None: as the architecture has it. Nothing is downloaded."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the forward pass; `auto` times a product on this machine and takes bf16 where it is faster."""
+    """Arithmetic of the forward pass; `auto` takes bf16 on a GPU that has it, and on a CPU where a timed product is
+    faster in it."""
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None
     """Mode of torch.compile for the towers, on full batches; `reduce-overhead` (CUDA graphs) suits small models. Where
     it cannot compile, training goes on without and the log says so."""

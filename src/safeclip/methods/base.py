@@ -29,9 +29,10 @@ class Objective:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate of one objective in one phase. peak: rate. steps: of this objective in the whole phase.
-    constant: hold the peak instead of warming up and ending at zero. shared: name under which the steps of several
-    objectives, or phases, are counted as those of one schedule; None counts this objective's in this phase alone."""
+    """Learning rate of one objective in one phase. peak: rate. steps: of this objective in the whole phase, or
+    of all that `shared` joins. constant: hold the peak instead of warming up and ending at zero. shared: name under
+    which the steps of several objectives, or phases, are counted as those of one schedule; None counts this
+    objective's in this phase alone."""
 
     peak: float
     steps: int
@@ -41,7 +42,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch as planned. phase: its name. schedules: objective -> Schedule, counted in that phase's own steps."""
+    """One epoch as planned. phase: its name. schedules: objective -> Schedule."""
 
     phase: str
     batches: list[Batch]

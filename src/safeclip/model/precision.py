@@ -1,4 +1,4 @@
-"""Which arithmetic the forward pass uses: bf16 where this machine multiplies it faster, float32 elsewhere."""
+"""Which arithmetic the forward pass uses: bf16 where this machine is made for it, float32 elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Precision = Literal["bf16", "fp32"]
+_SIZE, _TRIES = 768, 5
+"""Of the product that is timed."""
 
 
 def resolve(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> Precision:
-    """`auto` becomes bf16 where a product of that kind is at least 1.3 times as fast as in float32. It is a
-    measurement: write the answer down, so that a resumed run does not measure again."""
+    """`auto` becomes bf16 on a GPU that has it, and on a CPU where a product is timed at least 1.3 times as fast as in
+    float32. Write the answer down, so that a resumed run does not measure again."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -35,10 +37,10 @@ def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _seconds(dtype: torch.dtype, device: torch.device, size: int = 768, repeats: int = 5) -> float:
-    left = torch.randn(size, size, dtype=dtype, device=device)
+def _seconds(dtype: torch.dtype, device: torch.device) -> float:
+    left = torch.randn(_SIZE, _SIZE, dtype=dtype, device=device)
     best = float("inf")
-    for _ in range(repeats):
+    for _ in range(_TRIES):
         start = time.perf_counter()
         left @ left
         best = min(best, time.perf_counter() - start)

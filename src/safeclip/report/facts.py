@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.manifest import Manifest
-from safeclip.config import METHOD_NAMES
+from safeclip.config import METHOD_NAMES, read_yaml
 from safeclip.errors import InputError
 from safeclip.report.words import KINDS, model_name, number
 from safeclip.run import RunDir, read_scores
@@ -254,13 +253,13 @@ def _try(notes: list[str], name: str, read_it: Callable[[], T], instead: T) -> T
         return read_it()
     except FileNotFoundError:
         notes.append(f"{name} is missing: what it tells is left out.")
-    except (InputError, ValueError, OSError, yaml.YAMLError, pa.ArrowException, RecursionError) as error:
+    except (InputError, ValueError, OSError, pa.ArrowException, RecursionError) as error:
         notes.append(f"{name} cannot be read ({type(error).__name__}): what it tells is left out.")
     return instead
 
 
 def _yaml(file: Path) -> Any:
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return read_yaml(file.read_text(encoding="utf-8"))
 
 
 def _json(file: Path) -> Any:

@@ -141,7 +141,7 @@ def _backdoors(facts: Facts) -> list[dict[str, Any]]:
         cards = _cards(rows)[:_PAIRS]
         examples = {e.get("index"): e for _, a in reversed(rows) for e in a.examples}
         for card in cards:
-            card["clean"], card["picture"] = source.pair(examples[card["index"]])
+            card["clean"], card["picture"] = source.pair(examples[card["index"]].get("index"))
         blocks.append(
             {
                 "title": attack_name(name),

@@ -7,9 +7,7 @@ patch. A picture that cannot be had is None, and the page says so.
 from __future__ import annotations
 
 import base64
-import binascii
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,25 +22,13 @@ from safeclip.report.facts import Run
 
 SIDE = 192
 """Longest side on the page, in px; larger pictures are scaled down."""
-_PNG = "data:image/png;base64,"
 
 
 def data_uri(image_HWC: np.ndarray) -> str:
     """uint8 RGB as a PNG data URI, no side longer than SIDE."""
     picture = Image.fromarray(image_HWC)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return _PNG + base64.b64encode(to_png(np.asarray(picture))).decode("ascii")
-
-
-def given(value: Any) -> str | None:
-    """A picture that metrics.json carries itself (base64 PNG, or its data URI), written anew; None for all else."""
-    if not isinstance(value, str):
-        return None
-    try:
-        data = base64.b64decode(value.removeprefix(_PNG), validate=True)
-        return data_uri(decode(data, max_pixels=4_000_000))
-    except (binascii.Error, ValueError, BadPair):
-        return None
+    return "data:image/png;base64," + base64.b64encode(to_png(np.asarray(picture))).decode("ascii")
 
 
 def targets(manifest: Manifest, attack: str) -> dict[int, str]:
@@ -62,19 +48,17 @@ class Triggered:
         self.manifest, self.attack = manifest, attack
         self.source = None if manifest is None else _evaluated(run)
 
-    def pair(self, example: dict[str, Any]) -> tuple[str | None, str | None]:
+    def pair(self, uid: object) -> tuple[str | None, str | None]:
         """Clean and triggered picture; None for one that cannot be had."""
-        clean, triggered = given(example.get("picture_clean")), given(example.get("picture"))
-        uid = example.get("index")
-        if triggered is not None or self.source is None or self.manifest is None or not isinstance(uid, int):
-            return clean, triggered
+        if self.source is None or self.manifest is None or not isinstance(uid, int):
+            return None, None
         if not 0 <= uid < len(self.source):
-            return clean, None
+            return None, None
         try:
             image = decode(self.source[uid].image, max_pixels=DataConfig().max_pixels)
             return data_uri(image), data_uri(self.manifest.shown(self.attack, uid, image))
         except (BadPair, InputError):
-            return clean, None
+            return None, None
 
 
 def _far(spec: str) -> bool:

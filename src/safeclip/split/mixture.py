@@ -103,7 +103,7 @@ def fit_histogram(counts: np.ndarray, fit: Literal["converged", "paper"] = "conv
         parts_32 = _maximise(cells_3C, upper_C, added, floor)
         gained, likelihood, steps = abs(now - likelihood), now, steps + 1
     if not np.isfinite(parts_32).all():
-        raise RunError("split: the mixture of the similarities is NaN; set safeclip.share_first")
+        raise RunError("split: the mixture of the similarities is NaN; lower optim.rate")
     lo, hi = np.argsort(parts_32[0], kind="stable").tolist()
     means, variances, weights = parts_32.tolist()
     means = (means[lo] + centre, means[hi] + centre)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import RunConfig, to_dict
-from safeclip.data.loader import CLEAN, Inputs, Loader, drawn
+from safeclip.data.loader import Inputs, Loader, drawn
 from safeclip.data.plan import digest
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
@@ -130,7 +130,7 @@ class _Trainer:
             checkpoint_gradients(self.clip)
         self.stepper = Stepper(self.clip, self.method, config, resolved, device, self._note)
         self.embedder = Embedder(self.clip, device, resolved)
-        recipes = {name: objective.recipe for name, objective in self.method.objectives.items()} | {"clean": CLEAN}
+        recipes = {name: objective.recipe for name, objective in self.method.objectives.items()}
         size, words = self.clip.image_size, self.clip.tokenize
         cut = None if config.model.shard else cut_for(self.clip.net)  # FSDP2 gathers the weights of encode_text alone
         self.loader = Loader(self.reader, config.views, size, words, recipes, config.seed, cut)

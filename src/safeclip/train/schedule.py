@@ -1,4 +1,4 @@
-"""Learning rate of an objective, counted in its own steps of its own phase.
+"""Learning rate, counted in the steps of one schedule: an objective's in its phase, or those that a method joins.
 
     rate(i) = peak * (i + 1) / w                              i < w, the warm-up's steps
     rate(i) = peak * (1 + cos(pi * (i - w + 1) / (n - w))) / 2   after it; zero at the last step
