@@ -21,6 +21,7 @@ else
 fi
 
 export OMP_NUM_THREADS=$((SLURM_CPUS_PER_TASK / GPUS))
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=170  # torchrun kills what is still saving 30 s after it was told to end
 FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
 # kill-on-bad-exit: a machine whose torchrun ends takes the others' with it

@@ -69,6 +69,12 @@ def test_the_next_shard_is_fetched_while_this_one_is_read_and_no_more(start: int
         assert settled(source) == list(range(start, len(PLAN)))
 
 
+def test_what_workers_are_making_is_fetched_before_they_want_it() -> None:
+    """They read that many batches before training asks for them."""
+    with Ahead(source := Far(), PLAN, 0, in_making=6):
+        assert settled(source) == list(range(AHEAD + 6 + 1))
+
+
 @pytest.mark.parametrize("world", [2, 5])
 def test_of_many_ranks_none_fetches_further_ahead_than_one_process(world: int) -> None:
     """Each has a slice of every batch; what is fetched too far ahead makes room for itself, and is gone when needed."""

@@ -57,8 +57,8 @@ def opened(folder: Path) -> Reader:
 
 def test_a_picture_that_is_missing_is_one_bad_pair(table: Path, waits: list[float]) -> None:
     reader = opened(table)
-    assert 7 in reader._known
-    assert 8 not in reader._known
+    assert 7 in reader._sizes
+    assert 8 not in reader._sizes
     for uid in (7, 8):  # known to have been there, or not
         (table / f"mount/{uid}.jpg").unlink()
         with pytest.raises(BadPair, match="no such file"):
@@ -102,7 +102,7 @@ def test_every_file_of_pairs_is_told_from_a_bad_pair(kind: str, tmp_path: Path) 
     reader.check()
     shutil.rmtree(folder)
     again = Reader(reader.source, config)
-    again._known = reader._known
+    again._sizes = reader._sizes
     again.source = reopened(reader.source)  # open files outlive their names; a lost mount takes them along
     with pytest.raises(Halted, match="the storage no longer answers"):
         again.read(7)

@@ -64,6 +64,25 @@ def test_what_else_the_reader_raises_ends_the_reading_and_its_threads() -> None:
     assert threading.active_count() == before
 
 
+def test_with_threads_the_next_part_is_read_while_this_one_is_used() -> None:
+    class Noted(Uneven):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: set[int] = set()
+
+        def read(self, uid: int) -> tuple[np.ndarray, tuple[str, ...]]:
+            self.asked.add(uid)
+            return super().read(uid)
+
+    for threads, ahead in ((0, 3), (2, 6)):
+        reader = Noted()
+        parts = read_in_parts(reader, UIDS, 3, threads)
+        next(parts)
+        time.sleep(0.2)
+        assert reader.asked == set(UIDS[:ahead].tolist()), threads
+        parts.close()
+
+
 def test_row_groups_outgrow_their_cache_under_many_threads(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": list(range(400))}), file, row_group_size=4)

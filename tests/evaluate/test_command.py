@@ -11,7 +11,9 @@ import pytest
 
 from safeclip.cli import main
 from safeclip.data.sources import torchvision_sets
+from safeclip.evaluate import run as run_module
 from safeclip.evaluate.lines import metric_lines
+from safeclip.evaluate.run import evaluate_run
 from safeclip.run import RunDir
 from tests import tiny
 from tests.data.tiny_sets import MAKE, clip_benchmark
@@ -61,6 +63,15 @@ def test_a_run_needs_nothing_of_the_weights_that_it_began_with(run: Path, capsys
 
 def test_without_probe_there_is_none(run: Path, capsys: Any) -> None:
     assert answer(capsys, run)["linear_probe"] is None
+
+
+def test_of_the_pairs_trained_on_no_more_are_measured_than_say_something(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "SEEN", 20)
+    for split, limit, told in (("train", None, 20), ("train", 35, 35), ("test", None, None)):
+        about = evaluate_run(run, split=split, limit=limit, out=tmp_path)["data"]
+        assert (about["seen_in_training"], about["limit"]) == (split == "train", told)
 
 
 def test_other_data_is_read_in_its_own_way_and_out_takes_the_metrics(run: Path, tmp_path: Path, capsys: Any) -> None:

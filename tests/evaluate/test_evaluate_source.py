@@ -181,6 +181,30 @@ def test_limit_is_drawn_the_same_every_time_and_not_from_one_end():
         evaluate_source(Perfect(), FakeReader(TEST), ["a {}"], limit=0)
 
 
+def test_a_limit_may_keep_to_few_shards():
+    """Of far shards each is copied whole, for however few of its pairs."""
+    read = []
+
+    class Sharded(FakeSource):
+        ends_S, remote = np.array([8, 16, 24, 32, 40]), True
+
+        def check_window(self, window):
+            raise NotImplementedError
+
+        fetch = check_window
+
+    class Watched(FakeReader):
+        def read(self, uid):
+            read.append(uid)
+            return super().read(uid)
+
+    evaluate_source(Perfect(), Watched(Sharded(40, seed=9)), ["a {}"], limit=10, few_shards=True)
+    assert len({uid // 8 for uid in read}) == 2, "8 of one, 2 of another"
+    read.clear()
+    evaluate_source(Perfect(), Watched(Sharded(40, seed=9)), ["a {}"], limit=10)
+    assert len({uid // 8 for uid in read}) > 3
+
+
 def test_retrieval_takes_a_bounded_number_of_images(monkeypatch):
     monkeypatch.setattr(sys.modules["safeclip.evaluate"], "RETRIEVAL_IMAGES", 12)
     metrics = evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])

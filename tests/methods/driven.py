@@ -53,6 +53,7 @@ class Data:
     def tools(self) -> Tools:
         return Tools(
             usable=self.usable,
+            device=torch.device("cpu"),
             embed=self._embed,
             hashes=lambda: self.hashes,
             glance=self._glance,

@@ -75,7 +75,7 @@ def test_the_verdicts_are_those_of_each_part_by_itself(with_copies: bool) -> Non
     own = config(**{"safeclip.veto": veto, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
     found = Vetoes(own, PAIRS, with_groups=False, decides=True)
     parts = dealt(np.flatnonzero(data.usable), MOST)
-    found.look(data.tools(), torch.device("cpu"))
+    found.look(data.tools())
     assert data.together == [len(part) for part in parts]
     assert len(parts) == 3
     for part in parts:
@@ -96,18 +96,18 @@ def test_the_verdicts_are_those_of_each_part_by_itself(with_copies: bool) -> Non
 def test_a_look_that_ended_between_two_parts_goes_on_with_the_next() -> None:
     own = config(**{"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
     whole, whole_data = Vetoes(own, PAIRS, with_groups=False, decides=True), Watched(PAIRS, torn=(5, 299), copied=9)
-    whole.look(whole_data.tools(), torch.device("cpu"))
+    whole.look(whole_data.tools())
     data, states = Watched(PAIRS, torn=(5, 299), copied=9), []
     begun = Vetoes(own, PAIRS, with_groups=False, decides=True)
     for parts in (1, 2, 3):
         with pytest.raises(Ended):
-            begun.look(Ending(data, parts).tools(), torch.device("cpu"))
+            begun.look(Ending(data, parts).tools())
         states.append(begun.state())
         begun = Vetoes(own, PAIRS, with_groups=False, decides=True)
         begun.load_state(states[-1])
         assert begun.under_way is not None
         assert begun.under_way.done == parts
-    begun.look(data.tools(), torch.device("cpu"))
+    begun.look(data.tools())
     assert data.together == whole_data.together, "no part was looked at twice"
     assert begun.under_way is None
     found, wanted = begun.state().tensors, whole.state().tensors
@@ -115,7 +115,7 @@ def test_a_look_that_ended_between_two_parts_goes_on_with_the_next() -> None:
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     blind = Vetoes(own, PAIRS, with_groups=False, decides=False)  # a rank that reads no scores from a checkpoint
     blind.load_state(State({k: torch.empty(0) if k.startswith("veto.") else v for k, v in states[0].tensors.items()}))
-    blind.look((other := Watched(PAIRS)).tools(), torch.device("cpu"))
+    blind.look((other := Watched(PAIRS)).tools())
     assert other.together == whole_data.together[1:]
 
 
@@ -124,12 +124,12 @@ def test_a_look_whose_parts_would_be_others_now_begins_anew(changed: dict) -> No
     settings = {"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}
     begun = Vetoes(config(**settings).safeclip, PAIRS, with_groups=False, decides=True)
     with pytest.raises(Ended):
-        begun.look(Ending(Watched(PAIRS), 1).tools(), torch.device("cpu"))
+        begun.look(Ending(Watched(PAIRS), 1).tools())
     now = config(**settings | {f"safeclip.{name}": value for name, value in changed.items()}).safeclip
     resumed, fresh = (Vetoes(now, PAIRS, with_groups=False, decides=True) for _ in range(2))
     resumed.load_state(begun.state())
-    resumed.look((data := Watched(PAIRS)).tools(), torch.device("cpu"))
-    fresh.look((whole := Watched(PAIRS)).tools(), torch.device("cpu"))
+    resumed.look((data := Watched(PAIRS)).tools())
+    fresh.look((whole := Watched(PAIRS)).tools())
     assert data.together == whole.together, "every pair is looked at"
     found, wanted = resumed.state().tensors, fresh.state().tensors
     assert found.keys() == wanted.keys()
@@ -140,7 +140,7 @@ def test_who_does_not_decide_looks_at_as_many_parts_and_keeps_nothing() -> None:
     data = Watched(PAIRS)
     own = config(**{"safeclip.veto": EVERY, "safeclip.spare": True, "safeclip.look_pairs": MOST}).safeclip
     found = Vetoes(own, PAIRS, with_groups=False, decides=False)
-    found.look(data.tools(), torch.device("cpu"))
+    found.look(data.tools())
     assert len(data.together) == 3
     assert sum(score_N.size for score_N in found.scores.values()) == 0
     assert sum(barred_N.size for barred_N in found.barred.values()) == 0

@@ -38,5 +38,5 @@ def test_what_has_a_row_for_every_pair_is_for_the_rank_that_decides_alone() -> N
     for mine, theirs in zip(method.plan(4, data.usable).batches, other.plan(4, data.usable).batches, strict=True):
         assert np.array_equal(mine.uids, theirs.uids)
     glances = data.glances
-    other.vetoes.look(data.tools(), torch.device("cpu"))
+    other.vetoes.look(data.tools())
     assert data.glances == glances, "what the first has is not asked for again, which it would not take part in"

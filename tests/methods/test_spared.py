@@ -66,7 +66,7 @@ def vetoes(made: Data, **changes: Any) -> Vetoes:
     changes = {"veto": ["patterns", "shifts"], **changes}
     own = config(**{f"safeclip.{name}": value for name, value in changes.items()}).safeclip
     found = Vetoes(own, COUNT, with_groups=False, decides=True)
-    found.look(made.tools(), torch.device("cpu"))
+    found.look(made.tools())
     return found
 
 
@@ -229,7 +229,7 @@ def test_what_is_spared_or_doubted_stays_so_after_a_resume() -> None:
     after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
     after.load_state(before.state())
     glances = made.glances
-    after.look(made.tools(), torch.device("cpu"))
+    after.look(made.tools())
     assert made.glances == glances
     for name, out in before.against(np.arange(COUNT)).items():
         assert np.array_equal(out, after.against(np.arange(COUNT))[name])
@@ -245,7 +245,7 @@ def test_a_state_without_verdicts_is_of_an_older_run_and_its_data_is_looked_at_a
     after = Vetoes(before.own, COUNT, with_groups=False, decides=True)
     after.load_state(older)
     glances = made.glances
-    after.look(made.tools(), torch.device("cpu"))
+    after.look(made.tools())
     assert made.glances == glances + 1
     for name, out in before.against(np.arange(COUNT)).items():
         assert np.array_equal(out, after.against(np.arange(COUNT))[name])
@@ -270,6 +270,6 @@ def test_the_log_says_once_where_captions_say_nothing_to_the_vetoes(
     made.words[:alone, 0] = 1000 + np.arange(alone)
     asked = Vetoes(config(**{"safeclip.veto": veto}).safeclip, 200, with_groups=False, decides=decides)
     for _ in range(2):
-        asked.look(made.tools(), torch.device("cpu"))
+        asked.look(made.tools())
     said = "the captions of 30% of the usable pairs share no word with any other pair's: {} see nothing in those"
     assert [note.split(" (")[0] for note in made.notes] == ([said.format(blind)] if blind else [])

@@ -37,7 +37,7 @@ def test_copies_are_at_distance_0_exactly() -> None:
 
 def test_a_group_has_no_neighbours_within_itself() -> None:
     points, groups = unit(40, 6, 0), np.arange(40) // 4
-    index, there = nearest(points, 38, groups, chunk=7)
+    index, there = nearest(points, np.arange(40), 38, groups, chunk=7)
     for i in range(40):
         found = index[i][there[i]].tolist()
         assert sorted(found) == [j for j in range(40) if j // 4 != i // 4]

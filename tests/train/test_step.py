@@ -79,6 +79,33 @@ def test_a_batch_in_parts_has_the_loss_and_the_gradients_of_the_whole(objective:
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_gradients_of_the_first_part_outlive_the_next_ones_run() -> None:
+    """As CUDA graphs, towers write each part's gradients to one place, and the first become the parameters' own."""
+    inputs = toy.inputs("unimodal", 2, PAIRS)
+    plain, made = (stepper(toy.clip(), **{"optim.accumulate": 3}) for _ in range(2))
+    _, wanted = gradients(plain, inputs)
+    made.towers.fast, made.towers.mode = {"none": lambda x: x}, "reduce-overhead"
+    first: dict[torch.Tensor, torch.Tensor] = {}
+
+    def keep(p: torch.Tensor) -> None:
+        first.setdefault(p, p.grad)
+
+    for name, p in made.clip.net.named_parameters():
+        if name != "logit_scale":  # no tower's
+            p.register_post_accumulate_grad_hook(keep)
+    forward = made.towers.forward
+
+    def run(*views):
+        for place in first.values():
+            place.fill_(torch.nan)
+        return forward(*views)
+
+    made.towers.forward = run
+    _, found = gradients(made, inputs)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient)
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_batch_in_parts_fills_the_pools_as_the_whole_does(parts: int) -> None:
     made = stepper(toy.clip(), **{"optim.accumulate": parts})

@@ -1,7 +1,8 @@
 """Shards at a URL fetched ahead of the batches that need them, so that reading waits for the network once, not at each
 shard.
 
-    batch i is read  ->  the shards of the batches up to i + ahead are fetched,  ahead = batches of a shard + 1
+    batch i is trained on  ->  the shards of the batches up to i + ahead are fetched,
+    ahead = batches of a shard + 1 + those that workers are making
 
 An epoch has so many batches for so many shards, on however many ranks: each reads its slice of every batch, and a shard
 is used up by all of them together.
@@ -19,18 +20,19 @@ from safeclip.errors import RunError
 
 
 class Ahead:
-    """A thread that fetches for `plan` from its `start`-th batch on, while entered; none where nothing is remote."""
+    """A thread that fetches for `plan` from its `start`-th batch on, while entered; none where nothing is remote.
+    in_making: batches that are read before they are asked for."""
 
-    def __init__(self, source: Source, plan: list[Batch], start: int):
+    def __init__(self, source: Source, plan: list[Batch], start: int, in_making: int = 0):
         self._plan, self._now, self._over = plan, start, False
         self._moved = threading.Condition()
         self._thread = None
         if isinstance(source, Shards) and source.remote and start < len(plan):
-            self._ahead = -(-len(plan) // len(source.ends_S)) + 1
+            self._ahead = -(-len(plan) // len(source.ends_S)) + 1 + in_making
             self._thread = threading.Thread(target=self._run, args=(source, start), daemon=True)
 
     def at(self, index: int) -> None:
-        """The batch of that index is being read."""
+        """The batch of that index is here."""
         with self._moved:
             self._now = index
             self._moved.notify()

@@ -172,11 +172,18 @@ def _blur_matrix(side: int, reach: int, sigma_B: Tensor) -> Tensor:
     offsets = torch.arange(-reach, reach + 1, device=sigma_B.device)
     exponent = -0.5 * (offsets / sigma_B.clamp_min(1e-3)[:, None]) ** 2
     kernel_BT = exponent.exp() * (exponent > -15)  # subnormal weights would make the product three times slower
-    kernel_BT = kernel_BT / kernel_BT.sum(1, keepdim=True)
-    source = torch.arange(side, device=sigma_B.device)[:, None] + offsets
-    source = (side - 1 - (side - 1 - source.abs()).abs()).expand(len(sigma_B), -1, -1)
-    matrix = torch.zeros(len(sigma_B), side, side, device=sigma_B.device)
-    return matrix.scatter_add_(2, source, kernel_BT[:, None, :].expand(-1, side, -1))
+    kernel_BT = F.pad(kernel_BT / kernel_BT.sum(1, keepdim=True), (0, 1))  # the last: of what lies out of reach
+    row, column = (torch.arange(side, device=sigma_B.device).view(shape) for shape in ((-1, 1), (1, -1)))
+
+    def weights(offset: Tensor) -> Tensor:
+        return kernel_BT[:, torch.where(offset.abs() <= reach, offset + reach, 2 * reach + 1)]
+
+    matrix_BSS = weights(column - row)
+    if reach:
+        near, far, end = slice(reach), slice(-reach, None), side - 1
+        matrix_BSS[:, near, 1 : reach + 1] += weights(-column[:, 1 : reach + 1] - row[near])
+        matrix_BSS[:, far, -reach - 1 : -1] += weights(2 * end - column[:, -reach - 1 : -1] - row[far])
+    return matrix_BSS
 
 
 @lru_cache(maxsize=64)

@@ -29,6 +29,8 @@ from safeclip.data.text_views import TEXT_DRAWS, eda
 from safeclip.errors import Halted, InputError, RunError
 
 _CAPTION_STREAM, _VIEW_STREAM = 1, 10
+_MADE_AHEAD = 2
+"""Batches that a worker makes before they are asked for."""
 GRACE = 10
 """Seconds that a worker goes on after it was told to end."""
 DEATHS = 3
@@ -125,12 +127,14 @@ class Loader:
 
     def _ahead(self, epoch: int, plan: list[Batch], start: int) -> Iterator[Inputs | Exception]:
         before = signal.getsignal(signal.SIGCHLD)
+        workers = min(self.reader.config.workers, len(plan) - start)
         batches = iter(
             DataLoader(
                 _Planned(self, epoch, plan),
                 batch_size=None,
                 sampler=range(start, len(plan)),
-                num_workers=min(self.reader.config.workers, len(plan) - start),
+                num_workers=workers,
+                prefetch_factor=_MADE_AHEAD if workers else None,
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # its own: a resumed epoch must not draw from the global one a second time
                 worker_init_fn=_leave_signals_to_training,
@@ -139,7 +143,9 @@ class Loader:
         if threading.current_thread() is threading.main_thread():
             # torch would raise in the midst of a step when a worker dies; without its handler, waiting for a batch does
             signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
-        with Ahead(self.reader.source, plan, start) as ahead:  # its thread starts after the workers are forked
+        with Ahead(
+            self.reader.source, plan, start, _MADE_AHEAD * workers
+        ) as ahead:  # its thread starts after the workers are forked
             for i, made in enumerate(batches, start):
                 ahead.at(i)
                 yield made

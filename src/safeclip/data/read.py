@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from safeclip.config import DataConfig
 from safeclip.data.decode import decode
-from safeclip.data.pairs import BadPair, Pair, Source, Unreadable
+from safeclip.data.pairs import BadPair, Pair, Shards, Source, Unreadable
 from safeclip.data.sources.labelled import Texts
 from safeclip.data.spread import spread
 from safeclip.errors import Halted, InputError
@@ -53,8 +53,8 @@ class Reader:
         self._planted = frozenset(edit.uids.tolist()) if edit is not None else frozenset()
         self._cache: _Cache | None = None
         self._most = config.cache_mib * 2**20
-        self._known: list[int] = []
-        """uids that have been read, spread over the data."""
+        self._sizes: dict[int, int | str] = {}
+        """Of a sample of the pairs, by uid: bytes of the decoded picture, or why the pair cannot be used."""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -99,7 +99,7 @@ class Reader:
     def check(self) -> None:
         """Raises InputError where of a sample of the pairs not one can be used."""
         found = self._sample()
-        if all(isinstance(bytes_or_reason, str) for bytes_or_reason in found.values()):
+        if all(isinstance(size, str) for size in found.values()):
             uid, reason = next(iter(found.items()))
             raise InputError(
                 f"{self.config.spec}: none of {len(found)} pairs looked at can be used (uid {uid}: {reason}); "
@@ -111,20 +111,27 @@ class Reader:
         return float(np.mean(sizes)) * len(self) <= self._most
 
     def _sample(self) -> dict[int, int | str]:
-        """uid -> bytes of the decoded picture, or why the pair cannot be used; 32 pairs spread over the data."""
-        found: dict[int, int | str] = {}
-        for uid in spread(len(self), 32).tolist():
+        """`_sizes` of 32 pairs spread over the data, or over few shards that are copied whole; read once."""
+        for uid in self._sampled() if not self._sizes else ():
             try:
-                found[uid] = self.read(uid)[0].nbytes
+                self._sizes[uid] = self.read(uid)[0].nbytes
             except BadPair as bad:
-                found[uid] = str(bad)
-        self._known = [uid for uid, size in found.items() if not isinstance(size, str)] or self._known
-        return found
+                self._sizes[uid] = str(bad)
+        return self._sizes
+
+    def _sampled(self) -> list[int]:
+        source = self.source
+        if not isinstance(source, Shards) or not source.remote:
+            return [int(uid) for uid in spread(len(self), 32)]
+        ends = [0, *source.ends_S.tolist()]
+        shards = spread(len(ends) - 1, 4).tolist()
+        return sorted({ends[s] + uid for s in shards for uid in spread(ends[s + 1] - ends[s], 8).tolist()})
 
     def _again(self, uid: int, reason: str) -> Pair:
         """A pair that could not be read, once its known neighbours can be again. Raises BadPair where they can and it
         cannot, Halted where they cannot either."""
-        near = sorted({*self._known} - {uid}, key=lambda other: abs(other - uid))[:2]
+        known = [other for other, size in self._sizes.items() if not isinstance(size, str) and other != uid]
+        near = sorted(known, key=lambda other: abs(other - uid))[:2]
         for seconds in PATIENCE:
             time.sleep(seconds)
             if not near or any(map(self._answers, near)):
@@ -189,13 +196,18 @@ def read_in_parts(
         return (picture if make is None else make(picture)), captions
 
     with ExitStack() as ends:
+        each: Callable[..., Iterator[Any]] = map
         if threads > 1:  # threads of threads would wait for one another
             ends.enter_context(threadpool_limits(1, user_api="blas"))
-        each = ends.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
+            readers = ThreadPoolExecutor(threads)
+            ends.callback(readers.shutdown, cancel_futures=True)
+            each = readers.map  # begins at once: the next part is read while this one is used
+        following = each(read, uids[:at_once].tolist())
         for start in range(0, len(uids), at_once):
             some = uids[start : start + at_once].tolist()
+            these, following = following, each(read, uids[start + at_once : start + 2 * at_once].tolist())
             rows, part = [], Part(uids[:0], [], [], start + len(some))
-            for row, found in enumerate(each(read, some), start):
+            for row, found in enumerate(these, start):
                 if isinstance(found, BadPair):
                     part.bad.append((some[row - start], str(found)))
                     continue

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.data.draws import shuffled
-from safeclip.data.pairs import Source
+from safeclip.data.pairs import Shards, Source
 from safeclip.data.read import Reads, read_in_parts
 from safeclip.errors import InputError
 from safeclip.evaluate.attack_success import Evaluated, attack_success
@@ -39,6 +39,7 @@ def evaluate_source(
     templates: Sequence[str],
     manifest: Manifest | None = None,
     limit: int | None = None,
+    few_shards: bool = False,
     trained: tuple[Embedded, Embedded] | None = None,
     threads: int = 0,
     quiet: bool = True,
@@ -46,18 +47,21 @@ def evaluate_source(
     """metrics.json of a model on the reader's pairs. The reader reads them as they lie, without planted pairs.
 
     templates: zero-shot prompts with {} for the class. manifest: attacks to measure. limit: pairs at most, drawn at
-    random, the same every time. zero_shot is None where there are fewer than two classes; retrieval takes at most 5,000
-    of the images, and is None where captions only say the class. trained: training and validation pictures of a linear
-    probe; without them there is none. Target pictures that lie in the same data are left out of zero-shot and probe:
-    they are no clean pictures. threads: that read pictures, as for `read_in_parts`. quiet: tell no progress. Of an
-    attack that cannot be measured on this data the entry says why; its asr is None. Raises InputError, also where
-    nothing at all could be measured, and RunError.
+    random, the same every time; few_shards: from as few shards as have so many. zero_shot is None where there are fewer
+    than two classes; retrieval takes at most 5,000 of the images, and is None where captions only say the class.
+    trained: training and validation pictures of a linear probe; without them there is none. Target pictures that lie in
+    the same data are left out of zero-shot and probe: they are no clean pictures. threads: that read pictures, as for
+    `read_in_parts`. quiet: tell no progress. Of an attack that cannot be measured on this data the entry says why; its
+    asr is None. Raises InputError, also where nothing at all could be measured, and RunError.
     """
     source = reader.source
     if limit is not None and limit < 1:
         raise InputError(f"limit = {limit}: give 1 or more, or leave it out")
     names = _class_names(source, manifest)
     order = shuffled(0, 0, np.arange(len(reader), dtype=np.int64), _STREAM)
+    if few_shards and isinstance(source, Shards):
+        shard = np.searchsorted(source.ends_S, order, side="right")
+        order = order[np.argsort(shuffled(0, 0, np.arange(len(source.ends_S)), _STREAM)[shard], kind="stable")]
     some = order[:limit] if names else order[: min(limit or RETRIEVAL_IMAGES, RETRIEVAL_IMAGES)]
     uids_N, image_ND, captions, bad = read_pairs(
         embedder, reader, np.sort(some), frozenset(some[:RETRIEVAL_IMAGES].tolist()), threads, quiet

@@ -24,6 +24,10 @@ from safeclip.model.embed import Embedder
 from safeclip.run import RunDir, write_json
 from safeclip.train import checkpoint
 
+SEEN = 50_000
+"""Of the pairs that a run was trained on, at most so many are measured unless it is said: there may be millions, and
+they say little."""
+
 
 def load_run(path: str | Path, name: str | None = None) -> Clip:
     """The towers of a run's checkpoint (`name`, as in epoch-007; the newest by default). Raises InputError."""
@@ -65,6 +69,7 @@ def evaluate_run(
 
     data, split: what to evaluate on; by default the run's data and its `data.eval_split`. settings: how other data is
     read, by dotted name, as in {"data.class_column": "label"}. manifest: attacks to measure, by default the run's own.
+    limit: pairs at most; None: all, or SEEN of those that it was trained on.
     templates: zero-shot prompts, instead of the data's own, or the run's. quiet: tell no progress. Raises InputError,
     RunError.
     """
@@ -78,7 +83,9 @@ def evaluate_run(
         manifest = run.manifest_file
     folder = checkpoint_of(run, name)
     clip = _towers(config, folder)
-    found = detection(run)
+    found, seen = detection(run), _seen(where, config.data)
+    if seen and limit is None and len(open_pairs(where, where.split)) > SEEN:
+        limit = SEEN
     metrics = evaluate_model(
         clip,
         where,
@@ -86,12 +93,13 @@ def evaluate_run(
         otherwise=config.templates,
         manifest=manifest,
         limit=limit,
+        few_shards=seen,
         probe=probe,
         quiet=quiet,
     )
     metrics["detection"] = found
     metrics["data"]["checkpoint"] = folder.name
-    metrics["data"]["seen_in_training"] = _seen(where, config.data)
+    metrics["data"]["seen_in_training"] = seen
     write_json(run.metrics_file if out is None else Path(out) / run.metrics_file.name, metrics)
     return metrics
 
@@ -104,12 +112,14 @@ def evaluate_model(
     otherwise: tuple[str, ...] = RunConfig().templates,
     manifest: str | Path | None = None,
     limit: int | None = None,
+    few_shards: bool = False,
     probe: bool = False,
     quiet: bool = True,
 ) -> dict[str, Any]:
     """metrics.json's content for a model on the pairs of `data` (its `split`). Raises InputError, RunError.
 
-    templates: zero-shot prompts; None takes the data's own, or `otherwise` where it has none.
+    templates: zero-shot prompts; None takes the data's own, or `otherwise` where it has none. limit, few_shards: as for
+    `evaluate_source`.
     """
     source = open_classed(data, data.split)
     splits = probe_splits(lambda split: open_classed(data, split), source, data.split) if probe else None
@@ -131,6 +141,7 @@ def evaluate_model(
         prompts,
         manifest=planted,
         limit=limit,
+        few_shards=few_shards,
         trained=trained,
         threads=data.workers,
         quiet=quiet,

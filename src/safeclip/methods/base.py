@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from safeclip.data.loader import Recipe
@@ -67,6 +68,7 @@ class Tools:
     False, for their cosines alone. hashes: perceptual hashes uint64 (N,). glance: the same of the given uids, with
     small pictures and words, in one pass. These three give arrays of no rows to ranks that do not decide.
     decide: calls what it is given on one rank, and returns on every rank what that one found.
+    device: where the towers lie, and what many embeddings are compared on.
     restart: puts the towers, the logit scale among them, and the optimizer back to what they were before the first
     step; the place in the data and the method's own state stay.
     record_split: takes the split's record and its score columns, always `uid`, `similarity` and the bool `safe`, and
@@ -75,6 +77,7 @@ class Tools:
     """
 
     usable: np.ndarray
+    device: torch.device
     embed: Callable[[bool], Embeddings]
     hashes: Callable[[], np.ndarray]
     glance: Callable[[np.ndarray], Glance]

@@ -13,6 +13,7 @@ final model sees a dropped pair, nor anything that the first model learnt.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class Filter(Clip):
     def _drop(self, epoch: int, scores: Embeddings, hashes: np.ndarray | None, tools: Tools) -> State:
         """A new `kept`, from the embeddings of the model as it stands."""
         usable = np.flatnonzero(tools.usable)
-        risk = self._risk(scores, usable, hashes)
+        risk = self._risk(scores, usable, hashes, tools.device)
         kept = least_outlying(risk, self.own.share)
         of_all = np.zeros(len(self.kept), bool)
         of_all[usable[kept]] = True
@@ -76,7 +77,9 @@ class Filter(Clip):
         tools.note(f"{int((~kept).sum())} of {len(kept)} pairs dropped by {self.own.detector}; training starts again")
         return _state(of_all)
 
-    def _risk(self, scores: Embeddings, usable: np.ndarray, hashes: np.ndarray | None) -> np.ndarray:
+    def _risk(
+        self, scores: Embeddings, usable: np.ndarray, hashes: np.ndarray | None, device: torch.device
+    ) -> np.ndarray:
         """The detector's score of each usable pair, float32, high where it is suspicious."""
         own = self.own
         if own.detector == "cosine":
@@ -84,9 +87,9 @@ class Filter(Clip):
             return -cosine
         if hashes is not None:
             groups = copy_groups(hashes)[usable]
-            return -neighbour_agreement(scores.image[usable], scores.text[usable], own.k, groups)
-        among = {} if own.reference is None else {"max_reference": own.reference}
-        return OUTLIERS[own.detector](scores.image[usable], own.k, **among)
+            return -neighbour_agreement(scores.image[usable], scores.text[usable], own.k, groups, device=device)
+        among: dict[str, Any] = {} if own.reference is None else {"max_reference": own.reference}
+        return OUTLIERS[own.detector](scores.image[usable], own.k, device=device, **among)
 
 
 def _state(kept_N: np.ndarray) -> State:

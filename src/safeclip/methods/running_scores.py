@@ -1,11 +1,14 @@
 """Scores from the training steps, so that no epoch needs a pass of its own before it splits the data.
 
 What must stay true: no step waits for them, so they come in one step late; a skipped step, whose embeddings are not
-finite, changes none.
+finite, changes none. They lie in memory that forked data workers share, or each would come to keep a copy of what it
+was when they were forked.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections import deque
 
 import numpy as np
@@ -23,9 +26,8 @@ class RunningScores:
     """
 
     def __init__(self, pairs: int, dim: int, keep: bool):
-        self.cosine = torch.zeros(pairs)
-        self.image = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
-        self.text = torch.zeros(pairs if keep else 0, dim, dtype=torch.float16)
+        self.cosine = _shared((pairs,), torch.float32)
+        self.image, self.text = (_shared((pairs if keep else 0, dim), torch.float16) for _ in range(2))
         self.coming: deque[tuple[Tensor, Later]] = deque()
 
     def update(self, uids: np.ndarray, image: list[Tensor], text: list[Tensor]) -> None:
@@ -52,5 +54,13 @@ class RunningScores:
         return {"cosine": self.cosine, "image": self.image, "text": self.text}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.cosine, self.image, self.text = state["cosine"], state["image"], state["text"]
+        for name, value in state.items():
+            getattr(self, name).copy_(value)
         self.coming.clear()
+
+
+def _shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeros, in anonymous memory, which takes no room in /dev/shm."""
+    count = math.prod(shape)
+    buffer = mmap.mmap(-1, max(1, count * dtype.itemsize))
+    return torch.frombuffer(buffer, dtype=dtype, count=count).view(shape) if count else torch.zeros(shape, dtype=dtype)

@@ -63,11 +63,12 @@ class SafeClip(Method):
             self.objectives["one_view"] = Objective(one, grads=(True,))
         self.safe = np.zeros(pairs, bool)
         self.left_out = np.zeros(pairs, bool)
-        self.vetoes = Vetoes(own, pairs, with_groups=bool(_COMPARING & {*own.risk}), decides=decides)
+        self.compares = bool(_COMPARING & {*own.risk})
+        self.vetoes = Vetoes(own, pairs, with_groups=self.compares, decides=decides)
         self.share_first: float | None = None
         self.steps: dict[str, int] = {}
         keeps = own.scoring == "running" and decides
-        self.running = RunningScores(pairs, dim, keep=bool(_COMPARING & {*own.risk})) if keeps else None
+        self.running = RunningScores(pairs, dim, keep=self.compares) if keeps else None
 
     def begin_epoch(self, epoch: int, tools: Tools) -> None:
         first = epoch == self.own.warmup_epochs + 1 and not self.vetoes.under_way
@@ -77,11 +78,11 @@ class SafeClip(Method):
             )
         if epoch <= self.before:
             if self.own.barred == "left out" or epoch > self.own.warmup_epochs:
-                self.vetoes.look(tools, self.pools["image"].ring.device)
+                self.vetoes.look(tools)
                 self._take(tools.decide(lambda: self._bar(tools)))
             return
-        fresh = tools.embed(bool(_COMPARING & {*self.own.risk})) if self.own.scoring == "fresh" else None
-        self.vetoes.look(tools, self.pools["image"].ring.device)
+        fresh = tools.embed(self.compares) if self.own.scoring == "fresh" else None
+        self.vetoes.look(tools)
         self._take(tools.decide(lambda: self._split(epoch, fresh, tools)))
 
     def plan(self, epoch: int, usable: np.ndarray) -> Epoch:
@@ -141,7 +142,7 @@ class SafeClip(Method):
         if not allowed.any():
             raise RunError(one_sided(0, len(usable), 0))
         trained = allowed if own.barred == "left out" else np.ones(len(usable), bool)
-        signals = self._signals(scores, usable[trained])
+        signals = self._signals(scores, usable[trained], tools.device)
         cosine = signals["cosine"]
         mixture = fit_mixture(cosine, own.fit)
         risk = risk_of({name: signals[name] for name in own.risk})
@@ -196,15 +197,15 @@ class SafeClip(Method):
         of_all[uids] = True
         return of_all
 
-    def _signals(self, scores: Embeddings, uids: np.ndarray) -> dict[str, np.ndarray]:
+    def _signals(self, scores: Embeddings, uids: np.ndarray, device: torch.device) -> dict[str, np.ndarray]:
         """By name, float32 (n,) of these pairs, low where it is suspicious: the cosine, and those of the risk that
         compare pairs."""
         assert self.vetoes.groups is not None
         signals = {"cosine": scores.cosine.numpy()[uids]}
         for name in (name for name in self.own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
-            near, asked = (side[uids] for side in sides)
-            groups, device = self.vetoes.groups[uids], self.pools["image"].ring.device  # embeddings may lie elsewhere
+            near, asked = (side if len(uids) == len(side) else side[uids] for side in sides)  # of all: no copy
+            groups = self.vetoes.groups[uids]
             signals[name] = neighbour_agreement(near, asked, k=self.own.neighbours, groups_N=groups, device=device)
         return signals
 

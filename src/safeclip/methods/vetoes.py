@@ -58,7 +58,7 @@ class Vetoes:
     decides: as for `build_method`; other ranks take their share of the looking and keep nothing."""
 
     def __init__(self, own: SafeclipConfig, pairs: int, with_groups: bool, decides: bool):
-        self.own, self.pairs, self.with_groups = own, pairs, with_groups or "copies" in own.veto
+        self.own, self.pairs, self.needs_groups = own, pairs, with_groups or "copies" in own.veto
         self.decides = decides
         self.groups: np.ndarray | None = None
         """Pairs of one id show one picture, int64 (N,)."""
@@ -68,23 +68,23 @@ class Vetoes:
         """By veto but `copies`, bool (N,): the pairs that it keeps out; none that cannot be read."""
         self.under_way: Look | None = None
 
-    def look(self, tools: Tools, device: torch.device) -> None:
+    def look(self, tools: Tools) -> None:
         """Compute what is not there yet, in one pass over the pictures."""
         hashes = None
         if self.under_way or any(name in self.own.veto and name not in self.barred for name in JUDGED):
-            hashes = self._look_in_parts(tools, device)
+            hashes = self._look_in_parts(tools)
         if self.groups is None:
-            if self.with_groups and hashes is None:
+            if self.needs_groups and hashes is None:
                 hashes = tools.hashes()
-            compared = hashes if self.with_groups and self.decides else None
+            compared = hashes if self.needs_groups and self.decides else None
             self.groups = np.arange(self.pairs if self.decides else 0) if compared is None else copy_groups(compared)
 
-    def _look_in_parts(self, tools: Tools, device: torch.device) -> np.ndarray:
+    def _look_in_parts(self, tools: Tools) -> np.ndarray:
         """Sets the verdicts; returns the hashes, uint64 (N,), 0 for pairs that cannot be read."""
         look = self.under_way = self.under_way or self._begin(tools.usable)
         for uids in dealt(np.flatnonzero(look.pairs), self.own.look_pairs)[look.done :]:
             glance = tools.glance(uids)
-            tools.decide(partial(self._hear, look, glance, uids[tools.usable[uids]], tools.usable[uids], device))
+            tools.decide(partial(self._hear, look, glance, uids[tools.usable[uids]], tools.usable[uids], tools.device))
             del glance  # before the next is made
             look.done += 1
             tools.save()

@@ -86,7 +86,7 @@ def copy_groups(
     hash_U, unique_N = np.unique(hashes_N, return_inverse=True)
     first = int(len(hash_U) > 0 and hash_U[0] == 0)  # no picture is near to none
     edges = ((one + first, other + first) for one, other in _near_hashes(hash_U[first:], max_distance))
-    label_U = _join(np.arange(len(hash_U)), edges)
+    label_U = _joined(len(hash_U), edges)
     label_N = label_U[unique_N.reshape(-1)]
     none = np.flatnonzero(hashes_N == 0)
     label_N[none] = len(hash_U) + np.arange(len(none))
@@ -165,20 +165,27 @@ def _near_hashes(hash_U: np.ndarray, max_distance: int) -> Iterator[tuple[np.nda
                 yield order[near], order[near + offset]
 
 
-def _join(label: np.ndarray, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Union-find over arrays: hang the larger root below the smaller, shorten all paths, until no edge crosses."""
-    label = label.copy()
+def _joined(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Of each of `count` the least that edges connect it with. Union-find over arrays: the larger root hangs below the
+    smaller until no edge crosses. There may be far more edges than room for them, so none is kept."""
+    label = np.arange(count)
     for one, other in edges:
-        while True:
-            low, high = np.minimum(label[one], label[other]), np.maximum(label[one], label[other])
+        while len(one):
+            ends = _root(label, one), _root(label, other)
+            low, high = np.minimum(*ends), np.maximum(*ends)
             apart = low < high
-            one, other = one[apart], other[apart]
-            if len(one) == 0:
-                break
             np.minimum.at(label, high[apart], low[apart])
-            while not np.array_equal(label, shorter := label[label]):
-                label = shorter
-    return label
+            one, other = one[apart], other[apart]
+    return _root(label, np.arange(count))
+
+
+def _root(label: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Roots of these, whose paths are shortened on the way."""
+    root: np.ndarray = label[of]
+    while not np.array_equal(root, further := label[root]):
+        root = further
+    label[of] = root
+    return root
 
 
 def _bits(x: np.ndarray) -> np.ndarray:

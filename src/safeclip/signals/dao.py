@@ -22,7 +22,13 @@ from safeclip.signals.lid import dimensions
 from safeclip.signals.nearest import SAME_POINT, distances
 
 
-def dao(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 100_000) -> np.ndarray:
+def dao(
+    image_ND: Tensor,
+    k: int = 16,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """ln dao(x), float32 (N,), about 0 among its like; 0 for a pair that has no other. High is suspicious.
 
     Arguments, reference set and errors as `kdist`; k-distances below SAME_POINT count as SAME_POINT.
@@ -31,7 +37,7 @@ def dao(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 1
     >>> dao(torch.stack([angle.cos(), angle.sin()], 1), k=2).round(1)
     array([ 2.2, -0.4, -0.3,  1.8,  4. ], dtype=float32)
     """
-    distance_NK, index_NK = distances(image_ND, k, chunk, max_reference)
+    distance_NK, index_NK = distances(image_ND, k, chunk, max_reference, device)
     width = index_NK.shape[1]
     if width == 0:
         return np.zeros(len(index_NK), np.float32)

@@ -9,16 +9,24 @@ What must stay true: high is suspicious; never NaN, whatever copies there are.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from safeclip.signals.nearest import distances
 
 
-def kdist(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 100_000) -> np.ndarray:
+def kdist(
+    image_ND: Tensor,
+    k: int = 16,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """Distance to the k-th nearest other, float32 (N,), in 0..2; 0 for a pair that has no other. High is suspicious.
 
     image_ND: unit embeddings. chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought
-    among a random subset of this size. Where there are fewer than k others, the farthest of them counts.
+    among a random subset of this size. device: where they are compared; None: where the embeddings lie. Where there are
+    fewer than k others, the farthest of them counts.
 
     Raises:
         ValueError: image_ND is not (N, D), or k, chunk or max_reference is below 1.
@@ -28,7 +36,7 @@ def kdist(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int =
     >>> kdist(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), k=1).round(3)
     array([0.   , 0.   , 1.414, 1.414], dtype=float32)
     """
-    distance_NK, _ = distances(image_ND, k, chunk, max_reference)
+    distance_NK, _ = distances(image_ND, k, chunk, max_reference, device)
     out: np.ndarray = last(distance_NK).float().cpu().numpy()
     return out
 

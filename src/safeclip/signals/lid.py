@@ -19,7 +19,13 @@ MOST = 1e4
 """Largest estimate; that of neighbours whose distances differ by no more than a ten-thousandth."""
 
 
-def lid(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 100_000) -> np.ndarray:
+def lid(
+    image_ND: Tensor,
+    k: int = 16,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """Local intrinsic dimensionality, float32 (N,), in 0..MOST; 0 for a pair that has no other. High is suspicious.
 
     Arguments, reference set and errors as `kdist`.
@@ -28,7 +34,7 @@ def lid(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 1
     >>> lid(points, k=2).round(2)
     array([2.49, 8.51, 3.51], dtype=float32)
     """
-    distance_NK, _ = distances(image_ND, k, chunk, max_reference)
+    distance_NK, _ = distances(image_ND, k, chunk, max_reference, device)
     out: np.ndarray = dimensions(distance_NK).float().cpu().numpy()
     return out
 

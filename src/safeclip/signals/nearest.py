@@ -27,26 +27,24 @@ SAME_POINT = 1e-4
 @torch.no_grad()
 def nearest(
     embedding_ND: Tensor,
+    reference_M: np.ndarray,
     k: int,
     groups_N: np.ndarray | None = None,
     chunk: int = 2048,
-    max_reference: int = 100_000,
     device: torch.device | None = None,
-    reference_M: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest others of each pair, in no order: indices int64 (N, K), and whether there is one, bool (N, K).
 
-    embedding_ND: unit embeddings, float32 or narrower. groups_N: pairs of one id are no neighbours of each other.
-    chunk: rows compared at once. max_reference: above this many pairs, neighbours are sought among a random subset of
-    this size (`drawn`), or reference_M, ascending indices of one that was drawn already. device: where they are
-    compared and the answer lies; it holds the reference set and one chunk; None: where the embeddings lie. K is k, or
-    the size of the reference set where that is less.
+    embedding_ND: unit embeddings, float32 or narrower. reference_M: ascending indices of the pairs among which
+    neighbours are sought (`drawn`). groups_N: pairs of one id are no neighbours of each other. chunk: rows compared at
+    once. device: where they are compared and the answer lies; it holds the reference set and one chunk; None: where the
+    embeddings lie. K is k, or the size of the reference set where that is less.
     """
     count, device = len(embedding_ND), embedding_ND.device if device is None else device
     ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
     group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
     copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
-    among_M = torch.from_numpy(drawn(embedding_ND, max_reference) if reference_M is None else reference_M).to(device)
+    among_M = torch.from_numpy(reference_M).to(device)
     slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
     slot_N[among_M] = torch.arange(len(among_M), device=device)
     embedding_MD = embedding_ND[among_M.to(embedding_ND.device)].to(device).float()
@@ -97,10 +95,17 @@ def most_alike(
 
 
 @torch.no_grad()
-def distances(embedding_ND: Tensor, k: int, chunk: int = 2048, max_reference: int = 100_000) -> tuple[Tensor, Tensor]:
+def distances(
+    embedding_ND: Tensor,
+    k: int,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
+) -> tuple[Tensor, Tensor]:
     """Distances to the k nearest others, ascending, float64 (N, K), and their indices int64 (N, K).
 
-    As `nearest`; K is less than k where a pair of the reference set has fewer others there, 0 where it is alone.
+    As `nearest`, above max_reference pairs among a random subset of this size; K is less than k where a pair of the
+    reference set has fewer others there, 0 where it is alone.
 
     Raises:
         ValueError: embedding_ND is not (N, D), or k, chunk or max_reference is below 1.
@@ -108,13 +113,14 @@ def distances(embedding_ND: Tensor, k: int, chunk: int = 2048, max_reference: in
     """
     check("distances", k, chunk, max_reference, image=embedding_ND)
     embedding_ND = embedding_ND.detach().float()
-    count = len(embedding_ND)
+    count, lies = len(embedding_ND), embedding_ND.device
     k = max(0, min(k, min(count, max_reference) - 1))
-    index_NK, _ = nearest(embedding_ND, k, None, chunk, max_reference)
-    distance_NK = torch.zeros(index_NK.shape, dtype=torch.float64, device=embedding_ND.device)
+    index_NK, _ = nearest(embedding_ND, drawn(embedding_ND, max_reference), k, None, chunk, device)
+    distance_NK = torch.zeros(index_NK.shape, dtype=torch.float64, device=index_NK.device)
     for start in range(0, count, chunk):
         rows = slice(start, start + chunk)
-        apart_BK = (embedding_ND[rows, None] - embedding_ND[index_NK[rows]]).norm(dim=2, dtype=torch.float64)
+        near_BKD = embedding_ND[index_NK[rows].to(lies)].to(index_NK.device)
+        apart_BK = (embedding_ND[rows, None].to(index_NK.device) - near_BKD).norm(dim=2, dtype=torch.float64)
         distance_NK[rows], order_BK = apart_BK.sort(dim=1, stable=True)
         index_NK[rows] = index_NK[rows].gather(1, order_BK)
     return distance_NK, index_NK

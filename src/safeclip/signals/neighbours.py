@@ -48,8 +48,9 @@ def neighbour_agreement(
     check("neighbours", k, chunk, max_reference, image=image_ND, text=text_ND)
     if groups_N is not None and groups_N.shape != (len(image_ND),):
         raise ValueError(f"neighbours: groups_N has shape {groups_N.shape}; give ({len(image_ND)},)")
-    index_NK, there_NK = nearest(image_ND, k, groups_N, chunk, max_reference, device)
-    reference_M = torch.from_numpy(drawn(image_ND, max_reference))
+    among_M = drawn(image_ND, max_reference)
+    index_NK, there_NK = nearest(image_ND, among_M, k, groups_N, chunk, device)
+    reference_M = torch.from_numpy(among_M)
     text_MD = text_ND[reference_M.to(text_ND.device)].to(device).float()
     place_NK = torch.searchsorted(reference_M.to(device), index_NK)
     agreement_N = torch.zeros(len(image_ND), device=device)

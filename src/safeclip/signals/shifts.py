@@ -53,7 +53,7 @@ def shared_shift(
     if count < 2:
         return out_N
     chosen_M = drawn(thumbnails_NHWC, max_reference)  # whole numbers: the same on every machine
-    index_NK, there_NK = nearest(jittered(caption_ND), k, reference_M=chosen_M, device=device)
+    index_NK, there_NK = nearest(jittered(caption_ND), chosen_M, k, device=device)
     place_NK = torch.searchsorted(torch.from_numpy(chosen_M).to(index_NK.device), index_NK)
     parts = [chosen_M[start : start + chunk] for start in range(0, len(chosen_M), chunk)]
     spectrum_M = torch.cat([torch.fft.rfft2(whiten(thumbnails_NHWC[part], strong)).conj() for part in parts])

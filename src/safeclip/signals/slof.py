@@ -11,13 +11,20 @@ than k copies of one picture are 1 to each other (inliers) and a finite number t
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from safeclip.signals.kdist import last
 from safeclip.signals.nearest import SAME_POINT, distances
 
 
-def slof(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 100_000) -> np.ndarray:
+def slof(
+    image_ND: Tensor,
+    k: int = 16,
+    chunk: int = 2048,
+    max_reference: int = 100_000,
+    device: torch.device | None = None,
+) -> np.ndarray:
     """Simplified local outlier factor, float32 (N,), positive; 0 for a pair that has no other. High is suspicious.
 
     Arguments, reference set and errors as `kdist`. The neighbours' k-distances are those within the reference set too.
@@ -27,7 +34,7 @@ def slof(image_ND: Tensor, k: int = 16, chunk: int = 2048, max_reference: int = 
     >>> slof(torch.stack([angle.cos(), angle.sin()], 1), k=2).round(1)
     array([1.7, 0.8, 0.8, 1.5, 3.5], dtype=float32)
     """
-    distance_NK, index_NK = distances(image_ND, k, chunk, max_reference)
+    distance_NK, index_NK = distances(image_ND, k, chunk, max_reference, device)
     if index_NK.shape[1] == 0:
         return np.zeros(len(index_NK), np.float32)
     kdist_N = last(distance_NK).clamp(min=SAME_POINT)

@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 
 from safeclip.signals.leave_one_out import foretold
-from safeclip.signals.nearest import nearest
+from safeclip.signals.nearest import drawn, nearest
 from safeclip.signals.texture import content_of
 from safeclip.signals.words import jittered
 
 _USUAL, _LOW = 0.6, 0.3
 """Quantiles of s among pairs not accused that have words: what the company of a pair must reach, and what the pair
 itself."""
+_COMPARED = 100_000
+"""Accused pairs, at most, among which those to be judged together are sought."""
 _FEWEST = 32
 """Pairs not accused, at least, to learn from."""
 
@@ -68,7 +70,9 @@ def vouched(
     if not told_N.any():
         return out_N
     low, usual = np.quantile(fits_N[told_N], [_LOW, _USUAL])
-    index_RK, there_RK = (part.cpu().numpy() for part in nearest(jittered(caption_ND)[rows], k, device=device))
+    of_accused_RD = jittered(caption_ND)[rows]
+    among_M = drawn(of_accused_RD, _COMPARED)
+    index_RK, there_RK = (part.cpu().numpy() for part in nearest(of_accused_RD, among_M, k, device=device))
     near_RK = np.where(there_RK, fits_N[rows[index_RK]], 0.0)
     company_R = (near_RK.sum(1) + fits_N[rows]) / (there_RK.sum(1) + 1)
     out_N[rows] = (company_R > usual) & (fits_N[rows] > low)

@@ -112,7 +112,8 @@ class _Trainer:
         if manifest is not None:
             manifest.check(source)
         self.log: Log | NoLog = Log(run, config.tensorboard) if distributed.first() else NoLog()
-        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in another order
+        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)  # of steps: exactly.py
         torch.backends.cudnn.benchmark = not config.deterministic
         # nothing here reads memory it has not written
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -262,6 +263,7 @@ class _Trainer:
         one = None if self.config.data.caption_choice == "mean" else draw
         return Tools(
             usable=self.bad.usable,
+            device=self.device,
             embed=lambda kept: scoring.embed_all(self.reader, self.embedder, self.bad, one, kept, scored),
             hashes=lambda: scoring.hash_all(self.reader, self.bad, looked),
             glance=lambda uids: scoring.glance(self.reader, self.clip.tokenize.read, self.bad, uids, looked),

@@ -18,13 +18,14 @@ def prefetched(batches: Iterable[Inputs], device: torch.device) -> Iterator[Inpu
         return
     copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def sent(inputs: Inputs) -> Inputs:
+    def sent(inputs: Inputs) -> tuple[Inputs, torch.cuda.Event]:
         with torch.cuda.stream(copying):
-            return inputs.each(lambda part: part.to(device, non_blocking=True))
+            there = inputs.each(lambda part: part.to(device, non_blocking=True))
+            return there, copying.record_event()  # of this batch alone: the next one is on its way behind it
 
-    def arrived(inputs: Inputs) -> Inputs:
+    def arrived(inputs: Inputs, copied: torch.cuda.Event) -> Inputs:
         computing = torch.cuda.current_stream(device)
-        computing.wait_stream(copying)
+        computing.wait_event(copied)
 
         def claim(part: Tensor) -> Tensor:
             part.record_stream(computing)  # else its memory could be handed out again while it is still read
@@ -32,11 +33,11 @@ def prefetched(batches: Iterable[Inputs], device: torch.device) -> Iterator[Inpu
 
         return inputs.each(claim)
 
-    waiting: Inputs | None = None
+    waiting: tuple[Inputs, torch.cuda.Event] | None = None
     for inputs in batches:
         following = sent(inputs)
         if waiting is not None:
-            yield arrived(waiting)
+            yield arrived(*waiting)
         waiting = following
     if waiting is not None:
-        yield arrived(waiting)
+        yield arrived(*waiting)

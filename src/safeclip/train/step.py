@@ -25,6 +25,7 @@ from safeclip.methods.base import Method
 from safeclip.model.build import MAX_LOGIT_SCALE, Clip, decay_groups
 from safeclip.model.precision import Precision
 from safeclip.train import distributed
+from safeclip.train.exactly import exactly
 from safeclip.train.towers import Towers, compile_errors
 
 
@@ -41,6 +42,7 @@ class Stepper:
         note: Callable[[str], None] = lambda text: None,
     ):
         self.clip, self.method, self.config, self.device, self.note = clip, method, config, device, note
+        self.exact = config.deterministic and device.type == "cuda"
         optim = config.optim
         mine = len(distributed.share(np.arange(optim.batch_size)))
         full = [part.stop - part.start for part in _parts(mine, optim.accumulate)]
@@ -108,8 +110,8 @@ class Stepper:
     def _in_parts(
         self, inputs: Inputs, parts: list[slice], grads: tuple[bool, ...], counts: list[int]
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        none = (False,) * len(grads)
-        cached = [self._embed(inputs, part, none) for part in parts]
+        with torch.no_grad():  # with it on, DDP would make ready to reduce what no backward pass follows
+            cached = [self._embed(inputs, part, (False,) * len(grads)) for part in parts]
         leaves = [
             [torch.cat([c[side][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
             for side in (0, 1)
@@ -125,14 +127,19 @@ class Stepper:
                     for e, leaf in zip(new, old, strict=True)
                     if leaf.grad is not None
                 ]
-                torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
+                with exactly(self.exact):
+                    torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
+            if i == 0 and self.towers.in_graphs:  # the first gradients lie where the next part's run will write
+                for p in self.parameters:
+                    p.grad = None if p.grad is None else p.grad.clone()
         return image, text, loss
 
     def _lose(self, objective: str, image: list[Tensor], text: list[Tensor], counts: list[int]) -> Tensor:
         """This rank's part of the batch's loss, differentiated."""
         rows, weight = distributed.part(counts)
         loss = weight * self.method.loss(objective, image, text, self.clip.net.logit_scale.exp(), rows)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with exactly(self.exact):
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     def _embed(self, inputs: Inputs, rows: slice, grads: tuple[bool, ...]) -> tuple[list[Tensor], list[Tensor]]:

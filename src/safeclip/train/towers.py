@@ -52,6 +52,11 @@ class Towers(nn.Module):
     def compiled(self) -> bool:
         return bool(self.fast)
 
+    @property
+    def in_graphs(self) -> bool:
+        """Whether they run as CUDA graphs, whose outputs the next run overwrites."""
+        return self.compiled and self.mode != "default"
+
     def uncompile(self) -> None:
         """Run every batch as it is from now on."""
         self.fast = {}
@@ -60,7 +65,7 @@ class Towers(nn.Module):
         self, pixels: list[Tensor], tokens: list[Tensor], grads: tuple[bool, ...]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """pixels: (b, 3, S, S) and tokens: int64 (b, T), of each view. Unit embeddings, float32 (b, D)."""
-        if self.compiled and self.mode != "default":
+        if self.in_graphs:
             # from here on, outputs of the step before may be overwritten
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return self._views("image", self._image, pixels, grads), self._views("text", self._text, tokens, grads)
