@@ -151,8 +151,8 @@ def look(data: DataConfig, manifest: Manifest | None) -> tuple[Glance, np.ndarra
     reader = Reader(open_pairs(data, "train"), replace(data, cache_mib=0), manifest, short_side=64)
     pairs = [reader.read(uid) for uid in range(len(reader))]
     pictures = [picture for picture, _ in pairs]
-    seen = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.read
-    words = np.stack([word_ids([*map(seen, texts)]) for _, texts in pairs])
+    told = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.told
+    words = np.stack([word_ids(*zip(*map(told, texts), strict=True)) for _, texts in pairs])
     glance = Glance(perceptual_hashes(pictures), thumbnails(pictures), textures(pictures), words)
     return glance, np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
 

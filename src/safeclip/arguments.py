@@ -161,8 +161,8 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     return top
 
 
-def run_config(options: argparse.Namespace) -> RunConfig:
-    """Of `train`. Raises InputError."""
+def run_config(options: argparse.Namespace) -> RunConfig | None:
+    """Of `train`; None where it goes on with a run, which has its own. Raises InputError."""
     if options.resume:
         own = ("preset", "data", "method", "epochs", "model", "manifest", "seed", "set")
         given = [name for name in own if getattr(options, name) not in (None, [])]
@@ -170,7 +170,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
             raise InputError(
                 f"--{given[0]}: a resumed run keeps its own settings; leave it out, or start anew with another --out"
             )
-        return RunConfig()
+        return None
     if not options.preset:
         raise InputError(f"train: give --preset, one of {', '.join(PRESETS)}")
     changes: dict[str, Any] = {}

@@ -64,13 +64,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     from safeclip.evaluate.run import evaluate_run
     from safeclip.report import write_report
     from safeclip.run import RunDir
-    from safeclip.train.loop import train as run_training
+    from safeclip.train import loop
 
-    config = run_config(options)
-    own = RunDir(options.out).config() if options.resume else config
-    if own.evaluate:  # a split that is not there is better known before training than after it
-        open_pairs(own.data, own.data.eval_split)
-    run = run_training(config, options.out, resume=options.resume, quiet=options.quiet)
+    config = run_config(options) or RunDir(options.out).config()
+    if config.evaluate:  # a split that is not there is better known before training than after it
+        open_pairs(config.data, config.data.eval_split)
+    if options.resume:
+        run = loop.resume(options.out, quiet=options.quiet)
+    else:
+        run = loop.train(config, options.out, quiet=options.quiet)
     if not _writes():
         sys.exit(0)
     config = run.config()
@@ -156,7 +158,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             options.run,
             data=options.data,
             split=options.split,
-            name=options.checkpoint,
+            checkpoint=options.checkpoint,
             settings=data_settings(options),
             out=options.out,
             **given,

@@ -57,6 +57,9 @@ def tokenize(captions) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.long)
 
 
+tokenize.read = str  # type: ignore[attr-defined]
+
+
 class Wordy:
     """Plants a caption as long as a book on pair 3, and none on pair 4."""
 

@@ -19,7 +19,7 @@ from safeclip.data.sources import open_source, row_groups
 from safeclip.data.sources.ranges import Ranges
 from safeclip.errors import Halted
 from safeclip.run import RunDir
-from safeclip.train.loop import train
+from safeclip.train.loop import resume, train
 from tests import tiny
 from tests.data.made import img2dataset_shard, jpeg
 from tests.outcome import differences, outcome
@@ -177,7 +177,7 @@ def test_a_run_that_loses_its_data_saves_where_it_stands_and_goes_on_to_the_same
         train(tiny.config(changes), run.path, quiet=True)
     assert not run.bad_pairs_file.exists(), "not one pair left the run"
     (table / "elsewhere").rename(table / "mount")
-    train(tiny.config(changes), run.path, resume=True, quiet=True)
+    resume(run.path, quiet=True)
     assert differences(outcome(whole), outcome(run)) == []
     assert np.sum([line["event"] == "epoch" for line in run.log()]) == 2
 

@@ -131,6 +131,7 @@ def loader(source: Shards, workers: int = 0, **settings: object) -> Loader:
     def tokenize(captions: list[str]) -> torch.Tensor:
         return torch.tensor([[int(c.split()[-1])] for c in captions])
 
+    tokenize.read = str  # type: ignore[attr-defined]
     reader = Reader(source, DataConfig(spec=source.name, workers=workers, **settings))
     return Loader(reader, ViewsConfig(), 8, tokenize, {"clip": CLEAN, "unimodal": CLEAN}, seed=0)
 

@@ -38,7 +38,7 @@ class Data:
         if copied:
             self.hashes[-copied:] = self.hashes[-1]
         self.thumbnails = np.random.default_rng(seed).integers(0, 256, (pairs, 32, 32, 3), np.uint8)
-        words = np.random.default_rng(seed).integers(0, 299, (pairs, 6), np.uint16).astype(np.uint32)
+        words = np.random.default_rng(seed).integers(0, 299, (pairs, 6), np.uint16).astype(np.uint64)
         self.words = np.where(words, words, 65_535)  # 0 is no word
         self.usable = np.ones(pairs, bool)
         self.glances = 0

@@ -39,7 +39,7 @@ def data(kind: str) -> tuple[Data, np.ndarray]:
 
     for uid in np.flatnonzero(shore(of)):
         blur(uid)
-    words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint32)
+    words = rng.integers(100, 120, (COUNT, 4)).astype(np.uint64)
     words[:, :3] = of[:, None] * 3 + np.arange(1, 4)
     # Captions that have little to do with their pictures:
     words[of > 4, :3] = rng.integers(120, 150, (COUNT, 3))[of > 4]
@@ -96,7 +96,7 @@ def test_a_watermark_under_captions_of_anything_is_spared_beside_an_overlay() ->
     of = rng.integers(0, 30, COUNT)
     colour = rng.uniform(-30, 30, (30, 1, 1, 3))[of]  # all that a class has in common
     made.thumbnails = (natural(COUNT, 1) * 0.4 + 76 + colour).clip(0, 255).astype(np.uint8)
-    made.words = rng.integers(100, 140, (COUNT, 4)).astype(np.uint32)
+    made.words = rng.integers(100, 140, (COUNT, 4)).astype(np.uint64)
     made.words[:, 0] = of + 1
     planted, watermarked = (np.arange(COUNT) < 60) & (of != TARGET), np.arange(COUNT) >= 850
     made.words[planted, 0] = TARGET + 1
@@ -112,7 +112,7 @@ def test_a_watermark_under_captions_of_anything_is_spared_beside_an_overlay() ->
 
 def test_one_planted_pair_that_looks_like_its_caption_falls_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
     words[:90, 0] = 7  # 60 planted pairs, and 30 of their class that nothing accuses
     glance = Glance(
         np.zeros(2000, np.uint64), rng.integers(0, 256, (2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words
@@ -138,7 +138,7 @@ def test_an_overlay_in_all_degrees_that_looks_like_its_new_caption_falls_whole(
     share = np.where(planted, 0.3 * 0.1 ** (np.arange(COUNT) / 120), 0.0)[:, None, None, None]
     pattern = rng.integers(0, 256, (32, 32, 3))
     made.thumbnails = ((1 - share) * natural(COUNT, 3) + share * pattern).astype(np.uint8)
-    made.words = rng.integers(100, 160, (COUNT, 5)).astype(np.uint32)
+    made.words = rng.integers(100, 160, (COUNT, 5)).astype(np.uint64)
     made.words[planted, 0] = 7
     monkeypatch.setattr("safeclip.methods.verdicts.vouched", lambda *_, **__: np.ones(COUNT, bool))
     found = vetoes(made, veto=["patterns"], spare=spare, pattern_deviations=60)
@@ -149,7 +149,7 @@ def test_an_overlay_in_all_degrees_that_looks_like_its_new_caption_falls_whole(
 
 def test_pairs_that_texture_hardly_sees_fall_with_those_that_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
     words[:150, 0] = 7  # 90 planted pairs, of which texture sees 70, and 60 of their class
     texture = rng.normal(0, 1, 2000).astype(np.float32)
     texture[:70], texture[70:90] = 10, 1.5
@@ -176,7 +176,7 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
     words[:150, 0] = 7  # 60 planted pairs, and 90 of their class
     texture = rng.normal(0, 1, 2000).astype(np.float32)
     texture[:60], texture[1900:1980], texture[1980:] = 2.5, 2.5, 6.0
@@ -192,7 +192,7 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
 
 def test_pairs_without_words_do_not_turn_texture_against_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    words = rng.integers(100, 160, (2000, 5)).astype(np.uint32)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
     texture = rng.normal(0, 1, 2000).astype(np.float32)
     own = config(**{"safeclip.veto": ["texture", "suspects"]}).safeclip
     blank = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)

@@ -126,3 +126,17 @@ def test_what_is_read_of_a_caption_is_what_the_tower_sees(named: Clip) -> None:
         assert named.tokenize([caption])[0, 1 : 1 + len(before)].tolist() == before
     assert "dog" not in named.tokenize.read("a plane " + "on the runway " * 40 + "brown dog")
     assert "puppy" in named.tokenize.read(glued[0]), "of what is learned no word is left out"
+
+
+def test_what_is_told_of_a_caption_are_the_towers_tokens_whole_words_as_they_are_spelt(named: Clip) -> None:
+    told = named.tokenize.told
+    assert told("A dog !!!") == ("A dog !!!", ["a", "dog", "!!!"])
+    glued = told("a qxdog")[1]
+    assert glued[0] == "a"
+    assert glued[-1] == "dog"
+    assert all(token.endswith("\0") for token in glued[1:-1]), "pieces in a word are no words"
+    for caption in (*CAPTIONS, "a plane " + "on the runway " * 40 + "brown dog"):
+        text, tokens = told(caption)
+        assert text == named.tokenize.read(caption)
+        row = named.tokenize([caption])[0].tolist()
+        assert len(tokens) == row.index(max(row)) - 1, "one for each that stands between the marks"

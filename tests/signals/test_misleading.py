@@ -24,7 +24,7 @@ def made(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shade = rng.uniform(50, 206, (COLOURS, 1, 1, 3))[colour]
     pictures = (layout + shade + rng.normal(0, 12, (COUNT, 32, 32, 3))).clip(0, 255).astype(np.uint8)
     words = np.stack([10 + kind, 30 + colour, rng.integers(40, 44, COUNT), rng.integers(44, 50, COUNT)], 1)
-    return pictures, np.pad(words, [(0, 0), (0, 3)]).astype(np.uint32), kind
+    return pictures, np.pad(words, [(0, 0), (0, 3)]).astype(np.uint64), kind
 
 
 def planted_in(words: np.ndarray, kind: np.ndarray, extra: list[int]) -> np.ndarray:

@@ -16,7 +16,7 @@ COUNT, PLANTED = 2000, 90
 
 def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Words of pairs, of which the first PLANTED say word 14, as do 60 others; the rest at random."""
-    words = 2 * np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint32)
+    words = 2 * np.random.default_rng(seed).integers(100, 160, (COUNT, 5)).astype(np.uint64)
     says = np.arange(COUNT) < PLANTED + 60
     words[says, 0] = 14
     return words, says
@@ -34,7 +34,7 @@ def test_a_word_is_asked_however_many_are_more_frequent(rare: bool, monkeypatch:
     words, says = pairs()
     if rare:
         monkeypatch.setattr("safeclip.signals.phrases._WORDS", 3)  # word 14 has 150 pairs, the others have 167 and more
-        words = np.where((words > 14) & (words % 4 > 0), words - 2, words).astype(np.uint32)
+        words = np.where((words > 14) & (words % 4 > 0), words - 2, words).astype(np.uint64)
     accused = np.random.default_rng(1).random(COUNT) < 0.03
     accused[:70] = True
     assert np.array_equal(suspects(words, accused), says)
@@ -101,7 +101,7 @@ def test_a_phrase_is_one_word_and_no_pairs_are_no_error() -> None:
     assert np.array_equal(suspects(words, accused), says)
     for nobody in (np.zeros(COUNT, bool), np.ones(COUNT, bool)):
         assert not suspects(words, nobody).any()
-    assert suspects(np.zeros((0, 5), np.uint32), np.zeros(0, bool)).shape == (0,)
-    assert not suspects(np.zeros((9, 5), np.uint32), np.arange(9) < 2).any(), "captions without words"
+    assert suspects(np.zeros((0, 5), np.uint64), np.zeros(0, bool)).shape == (0,)
+    assert not suspects(np.zeros((9, 5), np.uint64), np.arange(9) < 2).any(), "captions without words"
     with pytest.raises(ValueError, match=r"words \(2000, 5\), 3 accused"):
         suspects(words, np.ones(3, bool))

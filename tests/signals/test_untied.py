@@ -22,7 +22,7 @@ CLASSES = 20
 
 def captions(count: int, seed: int = 0) -> np.ndarray:
     """Word ids (N, 5): one of the pair's class, three of anything, and room for another."""
-    ids = np.random.default_rng(seed).integers(100, 140, (count, 5)).astype(np.uint32)
+    ids = np.random.default_rng(seed).integers(100, 140, (count, 5)).astype(np.uint64)
     ids[:, 0] = 1 + np.arange(count) % CLASSES
     ids[:, 4] = 0
     return ids
@@ -73,7 +73,7 @@ def slow(pictures: np.ndarray, ids: np.ndarray) -> np.ndarray:
 @given(count=st.integers(8, 160), chunk=st.integers(1, 200), at=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_it_is_the_least_chance_of_a_word_among_the_most_alike(count: int, chunk: int, at: float, seed: int) -> None:
     pictures = natural(count, seed)
-    ids = np.random.default_rng(seed).permuted(np.arange(1, 12)[None].repeat(count, 0), axis=1)[:, :3].astype(np.uint32)
+    ids = np.random.default_rng(seed).permuted(np.arange(1, 12)[None].repeat(count, 0), axis=1)[:, :3].astype(np.uint64)
     p = slow(pictures, ids)
     accused = np.arange(count) % 3 > 0
     limit = float(np.nanquantile(p, at)) * 0.999 if not np.isnan(p).all() else 0.5
@@ -142,7 +142,7 @@ def test_one_meaning_in_many_spellings_is_tied_to_no_word_and_does_not_fit() -> 
 
 
 def test_what_is_not_told_whole_is_not_spared() -> None:
-    ids = np.zeros((COUNT, WIDTH), np.uint32)
+    ids = np.zeros((COUNT, WIDTH), np.uint64)
     ids[:, :4] = captions(COUNT)[:, :4]
     watermarked = some_of(np.ones(COUNT, bool), 150)
     pictures = marked(natural(COUNT, 1), watermarked)

@@ -16,15 +16,18 @@ def vectors(captions: list[str]) -> torch.Tensor:
 def test_ids_are_of_distinct_words_in_any_case_and_of_all_captions() -> None:
     one, two = word_ids(["A dog, a DOG!", "the dog runs"]), word_ids(["a", "dog the runs"])
     assert sorted(one[:4].tolist()) == sorted(two[:4].tolist())
-    assert one.dtype == np.uint32
+    assert one.dtype == np.uint64
     assert (one > 0).sum() == 4
     assert len(word_ids([" ".join(map(str, range(500)))])) == WIDTH
     assert not word_ids(["", "...", "\x00"]).any()
 
 
 def test_no_word_that_clip_reads_hides_behind_others() -> None:
-    before = " ".join(f"filler{i}" for i in range(74))
+    before = " ".join(f"filler{i}" for i in range(62))
     assert word_ids(["zebra"])[0] in word_ids([f"{before} zebra"])
+    words = [f"word{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(37)]
+    pieces = [piece for word in words for piece in (f"{word}\0", f"{word}.")]
+    assert word_ids(["zebra"])[0] in word_ids([" ".join([*words, "zebra"])], [[*pieces, "zebra"]]), "75 tokens"
 
 
 def test_no_caption_hides_behind_the_words_of_the_others() -> None:
@@ -34,14 +37,29 @@ def test_no_caption_hides_behind_the_words_of_the_others() -> None:
     assert set(word_ids(["a photo of a zebra"])) <= set(word_ids([*long, "a photo of a zebra"])) | {0}
 
 
+def test_what_all_captions_of_a_pair_say_hides_behind_nothing() -> None:
+    letters = "abcdefghijklmnop"
+    many = [f"{x}{y}word dog" for x in letters for y in letters]
+    assert word_ids(["dog"])[0] in word_ids(many)
+
+
+def test_a_token_is_a_word_and_one_that_is_a_word_already_is_that_word() -> None:
+    """The tower reads "dog" in "qxdog", and a flash in a flash."""
+    words = word_ids(["a dog"], [["a", "dog"]])
+    assert (words > 0).sum() == 2
+    glued = word_ids(["a qxdog \u26a1"], [["a", "qx\0", "dog", "\u26a1"]])
+    assert set(words) <= set(glued)
+    assert (glued > 0).sum() == 5
+
+
 def test_ids_do_not_change_from_one_machine_or_run_to_the_next() -> None:
-    assert word_ids(["a dog"])[:2].tolist() == [3904355907, 2167159165]
+    assert word_ids(["a dog"])[:2].tolist() == [4681665781835383343, 4144657192359730335]
 
 
 def test_a_plural_has_an_id_of_its_own_and_its_singulars_beside_it() -> None:
     plural, word, *others = word_ids(["barelands bareland grass gras bus 12s ﬁeldѕ"]).tolist()
     assert plural == word ^ 1
-    once = singular(np.array([[plural, word, 0], [0, plural, plural]], np.uint32))
+    once = singular(np.array([[plural, word, 0], [0, plural, plural]], np.uint64))
     assert [[id for id in row if id] for row in once.tolist()] == [[word | 1], [word | 1]]
     rest = [id for id in others if id]
     assert len({id | 1 for id in rest}) == len(rest), "two s are no plural, nor are three letters"
@@ -93,5 +111,5 @@ def test_the_angle_is_that_of_plain_tf_idf_vectors() -> None:
 
 
 def test_wrong_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="uint32"):
+    with pytest.raises(ValueError, match="uint64"):
         caption_vectors(np.zeros((2, 3), np.int64))

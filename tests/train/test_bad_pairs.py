@@ -98,6 +98,6 @@ def test_a_run_writes_them_with_its_checkpoints_and_its_passes(
     every = [7, 47, 87, 127, 167, 207]
     assert writes == [every], "with the checkpoint of the epoch that found them, in batch after batch"
     run.bad_pairs_file.unlink()
-    loop.train(cfg, run.path, resume=True, quiet=True)
+    loop.resume(run.path, quiet=True)
     assert pq.read_table(run.bad_pairs_file)["uid"].to_pylist() == every
     assert writes == [every] * 2

@@ -223,7 +223,7 @@ def break_other_scoring(run: RunDir) -> str:
     sums = state.parent / "SHA256SUMS"
     lines = [line for line in sums.read_text().splitlines() if not line.endswith(state.name)]
     sums.write_text("\n".join([*lines, f"{hashlib.sha256(state.read_bytes()).hexdigest()}  {state.name}\n"]))
-    return "holds no 'cosine', which safeclip needs"
+    return "holds no 'cosine', which the run's method needs"
 
 
 def break_config(run: RunDir) -> str:

@@ -45,7 +45,8 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
     heard: list[tuple[int, int]] = []
     monkeypatch.setattr(scoring, "_AT_ONCE", 2)
     monkeypatch.setattr(scoring, "_TOLD_AT_ONCE", 4)
-    glance = scoring.glance(reader, str, bad, np.array([3, 5, 0, 1, 4]), lambda *at: heard.append(at))
+    uids = np.array([3, 5, 0, 1, 4])
+    glance = scoring.glance(reader, split, bad, uids, lambda *at: heard.append(at))
     small, words = glance.thumbnails, glance.words
     assert small.shape == (5, SIDE, SIDE, 3)
     assert small[:, 0, 0, 0].tolist() == [0, 60, 10, 20, 50]
@@ -60,6 +61,11 @@ def test_small_pictures_stand_in_the_order_asked_for_and_what_cannot_be_read_is_
 
 def nothing(*at: int) -> None:
     """Nobody is told."""
+
+
+def split(caption: str) -> tuple[str, list[str]]:
+    """As a tokenizer whose tokens are words."""
+    return caption, caption.split()
 
 
 def first(captions: list[tuple[str, ...]], uids: np.ndarray) -> list[str]:
@@ -139,7 +145,7 @@ def test_a_pass_reads_in_as_many_threads_as_there_are_workers_and_finds_the_same
     readers: list[Any] = [Pictures(), Together()]
     for reader in readers:
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
-        glance = scoring.glance(reader, str, bad, np.arange(6), nothing)
+        glance = scoring.glance(reader, split, bad, np.arange(6), nothing)
         assert bad.reasons == {3: "torn"}
         found.append((glance, scoring.hash_all(reader, BadPairs(tmp_path / "again.parquet", 6, 0.5), nothing)))
     (one, hashes), (two, others) = found

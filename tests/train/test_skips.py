@@ -13,7 +13,7 @@ from safeclip.config import OptimConfig
 from safeclip.errors import RunError
 from safeclip.methods import clip as plain
 from safeclip.run import RunDir
-from safeclip.train.loop import train
+from safeclip.train.loop import resume, train
 from safeclip.train.skips import Skips
 from tests import tiny
 from tests.outcome import differences, outcome
@@ -125,6 +125,6 @@ def test_skips_survive_a_resume(broken: set[int], tmp_path: Path, monkeypatch: p
     again = train(tiny.config(changes), tmp_path / "again", quiet=True)
     broken.clear()  # the third loss, the skipped one, lies before the checkpoint
     (again.checkpoints / "latest").write_text("epoch-001-batch-000003\n")
-    train(tiny.config(changes), tmp_path / "again", resume=True, quiet=True)
+    resume(tmp_path / "again", quiet=True)
     assert differences(outcome(whole), outcome(RunDir(again.path))) == []
     assert outcome(whole)["state.json"]["skips"] == [1, 0]

@@ -29,7 +29,7 @@ from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
 from safeclip.run import RunDir
 from safeclip.train import checkpoint
-from safeclip.train.loop import train
+from safeclip.train.loop import resume, train
 
 Record = dict[str, Any]
 _SAID = (
@@ -68,11 +68,12 @@ def measure(cell: Cell, folder: Path, *, before: Record | None, quiet: bool = Fa
         config = replace(config, model=replace(config.model, weights=str(weights)))
     if manifest is not None and config.data.split == cell.poisoned:
         config = replace(config, manifest=str(manifest))
-    resume = begun(cell, folder)
-    if not resume:
-        shutil.rmtree(run.path, ignore_errors=True)  # without a checkpoint nothing in it is worth keeping
     planted = time.monotonic()
-    train(config, run.path, resume=resume, quiet=quiet)
+    if begun(cell, folder):
+        resume(run.path, quiet=quiet)
+    else:
+        shutil.rmtree(run.path, ignore_errors=True)  # without a checkpoint nothing in it is worth keeping
+        train(config, run.path, quiet=quiet)
     trained = time.monotonic()
     metrics = evaluate_run(run.path, split=config.data.eval_split, manifest=manifest)
     other = planted - started + time.monotonic() - trained

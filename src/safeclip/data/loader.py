@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -75,10 +76,19 @@ class Inputs:
         return replace(self, images=change(self.images), colour=paint, tokens=change(self.tokens))
 
 
+class Tokenize(Protocol):
+    """A model's tokenizer (model/tokenizer.py)."""
+
+    def __call__(self, captions: Sequence[str]) -> Tensor: ...
+
+    def read(self, caption: str) -> str: ...
+
+
 class Loader:
     """Batches of an epoch's plan.
 
-    recipes: objective -> Recipe. size: side of a view in px. tokenize: captions -> int64 (B, context).
+    recipes: objective -> Recipe. size: side of a view in px. tokenize: captions -> int64 (B, context), and what of a
+    caption it reads: of the rest no view may show anything, for the vetoes do not see it.
     cut: drops columns of int64 (V, B, context) that the text tower need not see; None keeps all.
     """
 
@@ -87,7 +97,7 @@ class Loader:
         reader: Reader,
         views: ViewsConfig,
         size: int,
-        tokenize: Callable[[Sequence[str]], Tensor],
+        tokenize: Tokenize,
         recipes: dict[str, Recipe],
         seed: int,
         cut: Callable[[Tensor], Tensor] | None = None,
@@ -174,9 +184,9 @@ class Loader:
         colour, tokens = [], []
         for drawn_BK in (of_view[rows] for of_view in draws):
             words, paint = drawn_BK[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS], drawn_BK[:, CROP_DRAWS + TEXT_DRAWS :]
-            seen = texts
+            seen, strength = texts, self.views.text_strength
             if recipe.eda:
-                seen = [eda(t, w, self.views.text_strength) for t, w in zip(texts, words, strict=True)]
+                seen = [eda(self.tokenize.read(t), w, strength) for t, w in zip(texts, words, strict=True)]
             tokens.append(self.tokenize(seen) if seen else torch.empty(0, 1, dtype=torch.long))
             colour.append(paint.astype(np.float32))
         painted = torch.from_numpy(np.stack(colour)) if recipe.augment else None

@@ -22,22 +22,22 @@ from safeclip.model import precision
 from safeclip.model.build import Clip, build
 from safeclip.model.embed import Embedder
 from safeclip.run import RunDir, write_json
-from safeclip.train import checkpoint
+from safeclip.train.checkpoint import latest, load_towers
 
 SEEN = 50_000
 """Of the pairs that a run was trained on, at most so many are measured unless it is said: there may be millions, and
 they say little."""
 
 
-def load_run(path: str | Path, name: str | None = None) -> Clip:
-    """The towers of a run's checkpoint (`name`, as in epoch-007; the newest by default). Raises InputError."""
+def load_run(path: str | Path, checkpoint: str | None = None) -> Clip:
+    """The towers of a run's checkpoint (as in epoch-007; the newest by default). Raises InputError."""
     run = RunDir(path)
-    return _towers(run.config(), checkpoint_of(run, name))
+    return _towers(run.config(), checkpoint_of(run, checkpoint))
 
 
 def checkpoint_of(run: RunDir, name: str | None = None) -> Path:
     """The folder of a run's checkpoint, the newest by default. Raises InputError where there is none."""
-    folder = checkpoint.latest(run.checkpoints) if name is None else run.checkpoints / name
+    folder = latest(run.checkpoints) if name is None else run.checkpoints / name
     if folder is None or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder or run.checkpoints}: no checkpoint there; train first, or name one of checkpoints/")
     return folder
@@ -45,7 +45,7 @@ def checkpoint_of(run: RunDir, name: str | None = None) -> Path:
 
 def _towers(config: RunConfig, folder: Path) -> Clip:
     clip = build(replace(config.model, weights=None))  # the checkpoint has all of them
-    checkpoint.load_towers(folder / "model.safetensors", clip.net)
+    load_towers(folder / "model.safetensors", clip.net)
     clip.net.eval()
     return clip
 
@@ -56,7 +56,7 @@ def evaluate_run(
     data: str | None = None,
     split: str | None = None,
     manifest: str | Path | None = None,
-    name: str | None = None,
+    checkpoint: str | None = None,
     limit: int | None = None,
     settings: dict[str, Any] | None = None,
     templates: tuple[str, ...] | None = None,
@@ -81,7 +81,7 @@ def evaluate_run(
         where = override(replace(config, data=where), settings).data
     if manifest is None and run.manifest_file.is_file():
         manifest = run.manifest_file
-    folder = checkpoint_of(run, name)
+    folder = checkpoint_of(run, checkpoint)
     clip = _towers(config, folder)
     found, seen = detection(run), _seen(where, config.data)
     if seen and limit is None and len(open_pairs(where, where.split)) > SEEN:

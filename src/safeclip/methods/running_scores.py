@@ -54,8 +54,8 @@ class RunningScores:
         return {"cosine": self.cosine, "image": self.image, "text": self.text}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        for name, value in state.items():
-            getattr(self, name).copy_(value)
+        for name, whole in self.state_dict().items():
+            whole.copy_(state[name])
         self.coming.clear()
 
 

@@ -22,6 +22,8 @@ CHARACTERS = 2_000
 WORDS = 1_000_000
 """Words whose tokens are kept: some 200 MB, in each process that tokenises."""
 
+_END, _GOES_ON = "</w>", "\0"
+"""Behind the token that ends a word, and behind those before it, as `told` has them."""
 _WORD = re.compile(r"\S+")
 _LONG_WORD = re.compile(r"(\S{256})\S+")
 
@@ -59,6 +61,17 @@ class BoundedTokenizer:
         inside = range(ends[whole - 1], ends[whole])
         cut = bisect.bisect_right(inside, room, key=lambda end: self._tokens(text[:end]))
         return text[: inside[cut - 1]]
+
+    def told(self, caption: str) -> tuple[str, list[str]]:
+        """What the text tower sees of a caption, as `read` gives it, and its tokens: those that end a word as they are
+        spelt, so that a word of one token is its own; the others with a mark behind."""
+        if self.clean is None:
+            return self.read(caption), []
+        room, decoder = self.tokenizer.context_length - 2, self.tokenizer.decoder
+        spelt = (decoder[number] for number in self.tokenizer.encode(caption)[:room])
+        return self.read(caption), [
+            token.removesuffix(_END) if token.endswith(_END) else token + _GOES_ON for token in spelt
+        ]
 
     def _tokens(self, text: str) -> int:
         self._forget()

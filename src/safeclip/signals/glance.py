@@ -15,7 +15,7 @@ from safeclip.signals.words import caption_vectors
 @dataclass(frozen=True)
 class Glance:
     """hashes: uint64 (N,) (`copies.perceptual_hashes`). thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`).
-    textures: float32 (N, TEXTURE) (`texture.textures`). words: uint32 (N, W) (`words.word_ids`). All are 0 for pairs
+    textures: float32 (N, TEXTURE) (`texture.textures`). words: uint64 (N, W) (`words.word_ids`). All are 0 for pairs
     that could not be read."""
 
     hashes: np.ndarray

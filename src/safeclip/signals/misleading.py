@@ -41,7 +41,7 @@ def misleading(
     """How misleading a pair's most misleading word is, in median absolute deviations, float32 (N,), 0 or more. High is
     suspicious.
 
-    thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. ids_NW: uint32 (N, W) (`words.word_ids`).
+    thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. ids_NW: uint64 (N, W) (`words.word_ids`).
     max_reference: above this many pairs, pictures are learned from a random subset of this size. device: where; None is
     the CPU.
 

@@ -19,7 +19,7 @@ _TOGETHER = 0.8
 
 def asked(ids_NW: np.ndarray, rarer: bool = False) -> tuple[np.ndarray, np.ndarray, int]:
     """The words of pairs that are asked about, a phrase once: rows int64 (E,), ascending, and which of the words each
-    is, int64 (E,); and how many words there are. ids_NW: uint32 (N, W) (`words.word_ids`). rarer: also those that are
+    is, int64 (E,); and how many words there are. ids_NW: uint64 (N, W) (`words.word_ids`). rarer: also those that are
     not among the _WORDS most frequent, each by itself."""
     word_V, pairs_V = counted(ids_NW, LEAST)
     fits_V = pairs_V <= MOST * len(ids_NW)

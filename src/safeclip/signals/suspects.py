@@ -30,7 +30,7 @@ def suspects(
 ) -> np.ndarray:
     """Bool (N,): pairs that have a suspect word.
 
-    ids_NW: uint32 (N, W) (`words.word_ids`). accused_N: bool. cleared_N: bool, none of them accused; None clears no
+    ids_NW: uint64 (N, W) (`words.word_ids`). accused_N: bool. cleared_N: bool, none of them accused; None clears no
     pair. chance: what z_w must exceed; 14 is more than classes reach that are alike by nature.
 
     Raises:

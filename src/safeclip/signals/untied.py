@@ -48,7 +48,7 @@ def untied(
 ) -> np.ndarray:
     """Bool (N,): accused pairs whose pattern is tied to no word of their captions.
 
-    thumbnails_NHWC: uint8 (N, H, W, 3). ids_NW: uint32 (N, W) (`words.word_ids`). accused_N: bool. fits_N: how far
+    thumbnails_NHWC: uint8 (N, H, W, 3). ids_NW: uint64 (N, W) (`words.word_ids`). accused_N: bool. fits_N: how far
     content foretells each caption (`vouching.fits`). trusted_N: bool, pairs with words that nobody accuses. chance:
     what p_i must reach. chunk, max_reference, device: as in `patterns.shared_pattern`.
 

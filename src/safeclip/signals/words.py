@@ -1,5 +1,8 @@
 """Captions as vectors without a model: a fixed random direction for each word, rare words longer than common ones.
 
+A word is one as people read it, and one as the text tower does: its tokens are words too. Else "qxdog" would be a word
+of its own, which agrees with no other, while the tower reads "dog" in it, and a symbol none at all.
+
     v_i = sum over the distinct words w of i's captions of log(N / N_w) r_w,   r_w in {-1, 1}^D / sqrt(D)
 
 less the mean vector, at unit length. Two captions with the same rare words point the same way (term frequency-inverse
@@ -10,10 +13,11 @@ give the same vector on every machine.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 import unicodedata
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -23,10 +27,13 @@ from torch import Tensor
 
 from safeclip.data.scripts import words
 
-WIDTH = 77
-"""Distinct words of a pair, at most: the first of each caption, the second of each, and so on, so that no caption hides
-behind others. As many as CLIP reads tokens of a caption: of a pair's only caption no word that is learned is left out.
+WIDTH = 128
+"""Distinct words of a pair, at most. CLIP reads 75 tokens of a caption: of a pair's only one nothing that is learned is
+left out. Of several, those first that most of them say, for those are what is learned; then the first of each, the
+second of each, and so on.
 """
+ID = np.uint64
+"""Kind of a word's id: too long for somebody to find a rare word that has a common one's."""
 _PART = re.compile(r"\d+|[^\d_]+")
 """Digits apart from letters, and no underscores."""
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<!s)s$")
@@ -37,8 +44,9 @@ _JITTER = 0.02
 """Length of what `jittered` adds."""
 
 
-def word_ids(captions: Sequence[str]) -> np.ndarray:
-    """Hashes of a pair's distinct words, uint32 (WIDTH,), 1 or more, filled up with 0.
+def word_ids(captions: Sequence[str], tokens: Sequence[Sequence[str]] = ()) -> np.ndarray:
+    """Hashes of a pair's distinct words, uint64 (WIDTH,), 1 or more, filled up with 0. tokens: those of each caption;
+    one that is a whole word is that word. None: the words alone.
 
     Words are told as CLIP's tokenizer reads them, which undoes HTML's escapes and letters in other forms and splits at
     digits and underscores: else one word would have many spellings, and each could pass for rare. A plural's hash is
@@ -46,30 +54,33 @@ def word_ids(captions: Sequence[str]) -> np.ndarray:
 
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a d&#111;g ｒuns"])[:4].tolist()
     True
+    >>> word_ids(["a dog"])[1] in word_ids(["a qxdog"], [["a", "qx\\0", "dog"]])
+    True
     """
     each = [[part for word in words(_read(caption)) for part in _parts(word)] for caption in captions]
-    distinct = dict.fromkeys(word for row in zip_longest(*each) for word in row if word is not None)
-    ids = dict.fromkeys(_hash(word) for word in distinct)
-    out = np.zeros(WIDTH, np.uint32)
-    first = list(ids)[:WIDTH]
-    out[: len(first)] = first
+    each = [list(dict.fromkeys([*some, *more])) for some, more in zip_longest(each, tokens, fillvalue=())]
+    said = Counter(word for row in zip_longest(*each) for word in row if word is not None)  # in order of appearance
+    ids = list(dict.fromkeys(_hash(word) for word, _ in said.most_common()))[:WIDTH]
+    out = np.zeros(WIDTH, ID)
+    out[: len(ids)] = ids
     return out
 
 
 def singular(ids_NW: np.ndarray) -> np.ndarray:
-    """The same ids with each plural as its singular, once a pair, uint32 (N, W).
+    """The same ids with each plural as its singular, once a pair, uint64 (N, W).
 
     >>> np.unique(singular(np.stack([word_ids(["three dogs and a dog"]), word_ids(["a dog"])]))).size
     5
     """
-    out = np.sort(np.where(ids_NW > 0, ids_NW | 1, 0), axis=1)
+    out = np.sort(np.where(ids_NW > 0, ids_NW | ID(1), ID(0)), axis=1)
     out[:, 1:][out[:, 1:] == out[:, :-1]] = 0
     return out
 
 
 def _hash(word: str) -> int:
     one = _PLURAL.sub("", word)
-    return max(2, zlib.crc32(one.encode())) ^ (one != word)
+    digest = hashlib.blake2b(one.encode("utf-8", "replace"), digest_size=8).digest()
+    return max(2, int.from_bytes(digest, "big")) ^ (one != word)
 
 
 def _read(caption: str) -> str:
@@ -87,10 +98,10 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW: `word_ids` of each pair.
 
     Raises:
-        ValueError: not uint32 (N, W).
+        ValueError: not uint64 (N, W).
     """
-    if ids_NW.ndim != 2 or ids_NW.dtype != np.uint32:
-        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint32 (N, W)")
+    if ids_NW.ndim != 2 or ids_NW.dtype != ID:
+        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint64 (N, W)")
     count = len(ids_NW)
     word_V, pairs_V = counted(ids_NW, least=2)
     weight_V = np.append(np.log(max(count, 1) / pairs_V) / dim**0.5, 0.0).astype(np.float32)  # the last: no such word
@@ -102,7 +113,7 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     for start in range(0, count, chunk):
         ids_BW = ids_NW[start : start + chunk]
         weight_BW = torch.from_numpy(weight_V[place_among(word_V, ids_BW)])
-        direction_BW = torch.from_numpy(ids_BW.astype(np.int64) % _DIRECTIONS + 1)
+        direction_BW = torch.from_numpy((ids_BW % ID(_DIRECTIONS)).astype(np.int64) + 1)
         vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(
             direction_BW, table_RD, mode="sum", per_sample_weights=weight_BW
         )
@@ -112,7 +123,7 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
 
 
 def counted(ids_NW: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """The words of `least` pairs or more, uint32 (V,), ascending, and how many pairs have each. ids_NW: `word_ids`."""
+    """The words of `least` pairs or more, uint64 (V,), ascending, and how many pairs have each. ids_NW: `word_ids`."""
     word_V, pairs_V = np.unique(ids_NW[ids_NW > 0], return_counts=True)
     return word_V[pairs_V >= least], pairs_V[pairs_V >= least]
 
