@@ -45,7 +45,7 @@ from safeclip.signals.glance import Glance
 from safeclip.signals.overlays import overlays
 from safeclip.signals.texture import textures
 from safeclip.signals.thumbnails import thumbnails
-from safeclip.signals.words import word_ids
+from safeclip.signals.words import words_and_ends
 
 RESULTS = Path(__file__).parent / "results"
 OWN = preset("small64").safeclip
@@ -152,8 +152,8 @@ def look(data: DataConfig, manifest: Manifest | None) -> tuple[Glance, np.ndarra
     pairs = [reader.read(uid) for uid in range(len(reader))]
     pictures = [picture for picture, _ in pairs]
     told = build(preset("emoji" if data.spec.startswith("emoji:") else "small64").model).tokenize.told
-    words = np.stack([word_ids(*zip(*map(told, texts), strict=True)) for _, texts in pairs])
-    glance = Glance(perceptual_hashes(pictures), thumbnails(pictures), textures(pictures), words)
+    said = np.stack([words_and_ends(*zip(*map(told, texts), strict=True)) for _, texts in pairs])
+    glance = Glance(perceptual_hashes(pictures), thumbnails(pictures), textures(pictures), said[:, 0], said[:, 1])
     return glance, np.isin(np.arange(len(pairs)), manifest.uids if manifest is not None else [])
 
 

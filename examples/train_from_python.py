@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", default="emoji")
     parser.add_argument("--data", help="data spec (default: the preset's)")
     parser.add_argument("--epochs", type=int, help="passes over the data (default: the preset's)")
+    parser.add_argument("--warmup", type=int, help="epochs of the warm-up (default: the preset's)")
     parser.add_argument("--batch", type=int, help="pairs a step (default: the preset's)")
     args = parser.parse_args(arguments)
 
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         "data.spec": args.data,
         "epochs": args.epochs,
         "optim.batch_size": args.batch,
-        "safeclip.warmup_epochs": 2,
+        "safeclip.warmup_epochs": args.warmup,
     }
     config = override(preset(args.preset), {name: value for name, value in changes.items() if value is not None})
 

@@ -128,15 +128,17 @@ def test_what_is_read_of_a_caption_is_what_the_tower_sees(named: Clip) -> None:
     assert "puppy" in named.tokenize.read(glued[0]), "of what is learned no word is left out"
 
 
-def test_what_is_told_of_a_caption_are_the_towers_tokens_whole_words_as_they_are_spelt(named: Clip) -> None:
+def test_what_is_told_of_a_caption_are_the_ends_of_its_words_as_the_tower_sees_them(named: Clip) -> None:
     told = named.tokenize.told
-    assert told("A dog !!!") == ("A dog !!!", ["a", "dog", "!!!"])
-    glued = told("a qxdog")[1]
-    assert glued[0] == "a"
-    assert glued[-1] == "dog"
-    assert all(token.endswith("\0") for token in glued[1:-1]), "pieces in a word are no words"
+    assert told("A dog !!!") == ("A dog !!!", [("a", "a"), ("dog", "dog"), ("!!!", "!!!")])
+    assert told("a qxdog")[1] == [("a", "a"), ("qxdog", "dog")]
+    assert told("caf\u00e9")[1][0][0] == "caf\u00e9"
     for caption in (*CAPTIONS, "a plane " + "on the runway " * 40 + "brown dog"):
-        text, tokens = told(caption)
+        text, divided = told(caption)
         assert text == named.tokenize.read(caption)
-        row = named.tokenize([caption])[0].tolist()
-        assert len(tokens) == row.index(max(row)) - 1, "one for each that stands between the marks"
+        row, decoder = named.tokenize([caption])[0].tolist(), named.tokenize.tokenizer.decoder
+        seen = [decoder[number] for number in row[1 : row.index(max(row))]]
+        assert len(divided) == sum(token.endswith("</w>") for token in seen)
+        if caption.isascii():
+            assert [end for _, end in divided] == [token[:-4] for token in seen if token.endswith("</w>")]
+            assert "".join(word for word, _ in divided) in "".join(seen).replace("</w>", "")

@@ -63,9 +63,9 @@ def nothing(*at: int) -> None:
     """Nobody is told."""
 
 
-def split(caption: str) -> tuple[str, list[str]]:
+def split(caption: str) -> tuple[str, list[tuple[str, str]]]:
     """As a tokenizer whose tokens are words."""
-    return caption, caption.split()
+    return caption, [(word, word) for word in caption.split()]
 
 
 def first(captions: list[tuple[str, ...]], uids: np.ndarray) -> list[str]:

@@ -69,7 +69,7 @@ _OTHERS = (
     AttackSpec(name="ftrojan", params={"count": 120, "magnitude": 500.0}),
     AttackSpec(name="ghost", params={"count": 160, "alpha": 0.5, "shift": 0.25}),
     AttackSpec(name="thing", params={"count": 160, "small": 0.35, "large": 0.5}),
-    AttackSpec(name="near-copies", params={"captions_each": 16}),
+    AttackSpec(name="near-copies", params={"captions_each": 20}),
     AttackSpec(name="toxic-text"),
     AttackSpec(name="targeted-scene"),
     AttackSpec(name="targeted-templates", params={"captions_each": 24}),

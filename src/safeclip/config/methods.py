@@ -72,7 +72,7 @@ class SafeclipConfig:
     suspect_deviations: float = 0.5
     """What `texture_deviations` is to pairs that `suspects` looks at again."""
     look_pairs: int = 2_000_000
-    """Pairs, about, that vetoes look at together; more are looked at in parts. Rank 0 holds some 5 kB of each."""
+    """Pairs, about, that vetoes look at together; more are looked at in parts. Rank 0 holds some 6 kB of each."""
     neighbours: int = 16
     """k of the neighbour agreements: nearest pictures whose captions are compared, and the other way round."""
     fit: Literal["converged", "paper"] = "converged"

@@ -74,7 +74,8 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The two towers: any open_clip architecture, or one of safeclip's small ones."""
+    """The two towers: an open_clip architecture that needs nothing from the Hugging Face hub, or a small one of our
+    own."""
 
     name: str = "RN50"
     """open_clip architecture (`RN50`, `ViT-B-32`, ...) or `safeclip-emoji`, `safeclip-64px`."""

@@ -173,7 +173,10 @@ class SafeClip(Method):
             p_safe[part] = upper_posterior(mixture, cosine[part])
         found = {"similarity": cosine, "p_safe": p_safe, "risk": risk}
         found |= {name: signal for name, signal in signals.items() if name != "cosine"}
-        columns = {"uid": usable, "safe": safe}
+        bits = np.zeros(len(usable), np.uint8)
+        for i, out in enumerate(barred.values()):
+            bits |= out.astype(np.uint8) << i
+        columns = {"uid": usable, "safe": safe, "barred": bits}
         columns |= {k: _spread(v.astype(np.float32, copy=False), trained, np.nan) for k, v in found.items()}
         tools.record_split(record, columns | self.vetoes.columns(usable))
         steps = self.steps or self._phase_steps(first, len(usable), int(allowed.sum()))

@@ -85,7 +85,7 @@ SCORED = {
         reads=True,
     ),
     "words": Veto(
-        lambda glance, device: misleading(glance.thumbnails, glance.words, device=device),
+        lambda glance, device: misleading(glance.thumbnails, glance.said, device=device),
         "word",
         lambda own: own.word_deviations,
         deviates=True,
@@ -159,7 +159,7 @@ def together(glance: Glance, out_N: np.ndarray, texture_N: np.ndarray, own: Safe
     """Bool (N,): pairs that share a word with many that `texture` is against, or whose texture is striking. The others
     that it is against (out_N, bool (N,)) are the tail that clean pictures have too. texture_N: its score."""
     striking = SCORED["texture"].bars(texture_N, _STRIKING * own.texture_deviations, glance)
-    found: np.ndarray = suspects(glance.words, out_N, chance=_TOGETHER) | striking
+    found: np.ndarray = suspects(glance.said, out_N, chance=_TOGETHER) | striking
     return found
 
 
@@ -193,7 +193,7 @@ def spared(
         kept |= untied(glance.thumbnails, glance.words, by_pattern, fits_N, trusted, device=device)
     for name in out.keys() - {*SPARING}:
         kept &= ~out[name]
-    kept &= ~suspects(glance.words, barred & ~kept, kept, chance=_DOUBT)
+    kept &= ~suspects(glance.said, barred & ~kept, kept, chance=_DOUBT)
     return kept
 
 
@@ -201,9 +201,7 @@ def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray,
     """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
     `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
     found = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
-    again: np.ndarray = suspects(glance.words, found) & SCORED["texture"].bars(
-        texture_N, own.suspect_deviations, glance
-    )
+    again: np.ndarray = suspects(glance.said, found) & SCORED["texture"].bars(texture_N, own.suspect_deviations, glance)
     return again
 
 

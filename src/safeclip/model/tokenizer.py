@@ -22,8 +22,8 @@ CHARACTERS = 2_000
 WORDS = 1_000_000
 """Words whose tokens are kept: some 200 MB, in each process that tokenises."""
 
-_END, _GOES_ON = "</w>", "\0"
-"""Behind the token that ends a word, and behind those before it, as `told` has them."""
+_END = "</w>"
+"""Behind a token that ends a word."""
 _WORD = re.compile(r"\S+")
 _LONG_WORD = re.compile(r"(\S{256})\S+")
 
@@ -62,16 +62,25 @@ class BoundedTokenizer:
         cut = bisect.bisect_right(inside, room, key=lambda end: self._tokens(text[:end]))
         return text[: inside[cut - 1]]
 
-    def told(self, caption: str) -> tuple[str, list[str]]:
-        """What the text tower sees of a caption, as `read` gives it, and its tokens: those that end a word as they are
-        spelt, so that a word of one token is its own; the others with a mark behind."""
+    def told(self, caption: str) -> tuple[str, list[tuple[str, str]]]:
+        """What the text tower sees of a caption, as `read` gives it, and its words as the tower divides them, each with
+        the token that it ends in: of "qxdog" that is "dog", of a word of one token the word."""
         if self.clean is None:
             return self.read(caption), []
-        room, decoder = self.tokenizer.context_length - 2, self.tokenizer.decoder
-        spelt = (decoder[number] for number in self.tokenizer.encode(caption)[:room])
-        return self.read(caption), [
-            token.removesuffix(_END) if token.endswith(_END) else token + _GOES_ON for token in spelt
-        ]
+        room, found, so_far = self.tokenizer.context_length - 2, [], ""
+        for number in self.tokenizer.encode(caption)[:room]:
+            token: str = self.tokenizer.decoder[number]
+            so_far += token.removesuffix(_END)
+            if token.endswith(_END):
+                found.append((self._spelt(so_far), self._spelt(token.removesuffix(_END))))
+                so_far = ""
+        return self.read(caption), found
+
+    def _spelt(self, token: str) -> str:
+        """Text of a token, whose bytes have letters of their own; a part of a letter is no text."""
+        if token.isascii():
+            return token
+        return bytes(self.tokenizer.byte_decoder[letter] for letter in token).decode("utf-8", "replace")
 
     def _tokens(self, text: str) -> int:
         self._forget()

@@ -15,19 +15,27 @@ from safeclip.signals.words import caption_vectors
 @dataclass(frozen=True)
 class Glance:
     """hashes: uint64 (N,) (`copies.perceptual_hashes`). thumbnails: uint8 (N, SIDE, SIDE, 3) (`thumbnails.thumbnails`).
-    textures: float32 (N, TEXTURE) (`texture.textures`). words: uint64 (N, W) (`words.word_ids`). All are 0 for pairs
-    that could not be read."""
+    textures: float32 (N, TEXTURE) (`texture.textures`). words, ends: uint64 (N, W) (`words.words_and_ends`); None: no
+    ends. All are 0 for pairs that could not be read."""
 
     hashes: np.ndarray
     thumbnails: np.ndarray
     textures: np.ndarray
     words: np.ndarray
+    ends: np.ndarray | None = None
 
     def of(self, rows: np.ndarray) -> Glance:
         """Of some pairs. rows: bool (N,)."""
-        return Glance(self.hashes[rows], self.thumbnails[rows], self.textures[rows], self.words[rows])
+        ends = None if self.ends is None else self.ends[rows]
+        return Glance(self.hashes[rows], self.thumbnails[rows], self.textures[rows], self.words[rows], ends)
 
     @cached_property
     def captions(self) -> Tensor:
         """Unit vectors float32 (N, D) (`words.caption_vectors`)."""
-        return caption_vectors(self.words)
+        return caption_vectors(self.words, self.ends)
+
+    @property
+    def said(self) -> np.ndarray:
+        """Words and ends, uint64 (N, W or 2 W): whoever asks about one by one takes those that always come together as
+        one."""
+        return self.words if self.ends is None else np.hstack([self.words, self.ends])

@@ -1,7 +1,7 @@
 """Captions as vectors without a model: a fixed random direction for each word, rare words longer than common ones.
 
-A word is one as people read it, and one as the text tower does: its tokens are words too. Else "qxdog" would be a word
-of its own, which agrees with no other, while the tower reads "dog" in it, and a symbol none at all.
+A word that hardly another pair has is told by its end too, the token in which it ends for the text tower: that reads
+"dog" in "qxdog", which as a word agrees with no other. Of words that many have, the end would only count twice.
 
     v_i = sum over the distinct words w of i's captions of log(N / N_w) r_w,   r_w in {-1, 1}^D / sqrt(D)
 
@@ -17,6 +17,7 @@ import hashlib
 import html
 import re
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -27,15 +28,18 @@ from torch import Tensor
 
 from safeclip.data.scripts import words
 
-WIDTH = 128
-"""Distinct words of a pair, at most. CLIP reads 75 tokens of a caption: of a pair's only one nothing that is learned is
-left out. Of several, those first that most of them say, for those are what is learned; then the first of each, the
-second of each, and so on.
+WIDTH = 77
+"""Distinct words of a pair, at most. As many as CLIP reads tokens of a caption: of a pair's only one no word that is
+learned is left out. Of several, those first that most of them say, for those are what is learned; then the first of
+each, the second of each, and so on.
 """
+_RARE = 8
+"""Pairs below which a word is told by its end too."""
 ID = np.uint64
 """Kind of a word's id: too long for somebody to find a rare word that has a common one's."""
 _PART = re.compile(r"\d+|[^\d_]+")
 """Digits apart from letters, and no underscores."""
+_LETTER = re.compile(r"\w")
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<!s)s$")
 """The end of a word, often an English plural."""
 _DIRECTIONS = (1 << 16) - 1
@@ -44,26 +48,41 @@ _JITTER = 0.02
 """Length of what `jittered` adds."""
 
 
-def word_ids(captions: Sequence[str], tokens: Sequence[Sequence[str]] = ()) -> np.ndarray:
-    """Hashes of a pair's distinct words, uint64 (WIDTH,), 1 or more, filled up with 0. tokens: those of each caption;
-    one that is a whole word is that word. None: the words alone.
-
-    Words are told as CLIP's tokenizer reads them, which undoes HTML's escapes and letters in other forms and splits at
-    digits and underscores: else one word would have many spellings, and each could pass for rare. A plural's hash is
-    its singular's but for the last bit (`singular`).
+def word_ids(captions: Sequence[str]) -> np.ndarray:
+    """`words_and_ends` without ends: uint64 (WIDTH,).
 
     >>> word_ids(["A dog", "a Dog runs"])[:4].tolist() == word_ids(["a d&#111;g ｒuns"])[:4].tolist()
     True
-    >>> word_ids(["a dog"])[1] in word_ids(["a qxdog"], [["a", "qx\\0", "dog"]])
+    """
+    return words_and_ends(captions)[0]
+
+
+def words_and_ends(
+    captions: Sequence[str], divided: Sequence[Sequence[tuple[str, str]]] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of a pair's distinct words, uint64 (WIDTH,), 1 or more, filled up with 0; and of the end of each, 0 where
+    that is one of the words. divided: each caption's words as the text tower divides them, and the token in which
+    each ends.
+
+    Words are told as CLIP's tokenizer reads them, which undoes HTML's escapes and letters in other forms and splits at
+    digits and underscores: else one word would have many spellings, and each could pass for rare. A plural's hash is
+    its singular's but for the last bit (`singular`). What has no letter in it, a symbol, is a word as the tower has it.
+
+    >>> words, ends = words_and_ends(["a qxdog"], [[("a", "a"), ("qxdog", "dog")]])
+    >>> ends[:2].tolist() == [0, word_ids(["dog"])[0]]
     True
     """
     each = [[part for word in words(_read(caption)) for part in _parts(word)] for caption in captions]
-    each = [list(dict.fromkeys([*some, *more])) for some, more in zip_longest(each, tokens, fillvalue=())]
+    symbols = [[word for word, _ in some if not _LETTER.search(word)] for some in divided]
+    each = [list(dict.fromkeys([*some, *more])) for some, more in zip_longest(each, symbols, fillvalue=())]
+    end_of = {word: end for some in divided for word, end in some if end != word}
     said = Counter(word for row in zip_longest(*each) for word in row if word is not None)  # in order of appearance
-    ids = list(dict.fromkeys(_hash(word) for word, _ in said.most_common()))[:WIDTH]
-    out = np.zeros(WIDTH, ID)
-    out[: len(ids)] = ids
-    return out
+    ids = {_hash(word): word for word, _ in said.most_common()}
+    ends = (_hash(end_of[word]) if word in end_of else 0 for word in ids.values())
+    out_2W = np.zeros((2, WIDTH), ID)
+    for i, (word_id, end_id) in zip(range(WIDTH), zip(ids, ends, strict=True), strict=False):
+        out_2W[:, i] = word_id, 0 if end_id in ids else end_id
+    return out_2W[0], out_2W[1]
 
 
 def singular(ids_NW: np.ndarray) -> np.ndarray:
@@ -79,8 +98,9 @@ def singular(ids_NW: np.ndarray) -> np.ndarray:
 
 def _hash(word: str) -> int:
     one = _PLURAL.sub("", word)
-    digest = hashlib.blake2b(one.encode("utf-8", "replace"), digest_size=8).digest()
-    return max(2, int.from_bytes(digest, "big")) ^ (one != word)
+    text = one.encode("utf-8", "replace")
+    digest = int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big")
+    return (digest << 32 | max(2, zlib.crc32(text))) ^ (one != word)  # the lower half says which direction
 
 
 def _read(caption: str) -> str:
@@ -94,14 +114,21 @@ def _parts(word: str) -> list[str]:
 
 
 @torch.no_grad()
-def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> Tensor:
-    """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW: `word_ids` of each pair.
+def caption_vectors(
+    ids_NW: np.ndarray, ends_NW: np.ndarray | None = None, dim: int = 256, chunk: int = 65_536
+) -> Tensor:
+    """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW, ends_NW: `words_and_ends`
+    of each pair; None: no ends.
 
     Raises:
         ValueError: not uint64 (N, W).
     """
-    if ids_NW.ndim != 2 or ids_NW.dtype != ID:
-        raise ValueError(f"words: {ids_NW.dtype} {ids_NW.shape}; give uint64 (N, W)")
+    for given in (ids_NW, ends_NW):
+        if given is not None and (given.ndim != 2 or given.dtype != ID or given.shape != ids_NW.shape):
+            raise ValueError(f"words: {given.dtype} {given.shape}; give uint64 (N, W)")
+    if ends_NW is not None:
+        word_V, _ = counted(ids_NW, _RARE)
+        ids_NW = np.hstack([ids_NW, np.where(place_among(word_V, ids_NW) < 0, ends_NW, ID(0))])
     count = len(ids_NW)
     word_V, pairs_V = counted(ids_NW, least=2)
     weight_V = np.append(np.log(max(count, 1) / pairs_V) / dim**0.5, 0.0).astype(np.float32)  # the last: no such word
@@ -113,7 +140,7 @@ def caption_vectors(ids_NW: np.ndarray, dim: int = 256, chunk: int = 65_536) -> 
     for start in range(0, count, chunk):
         ids_BW = ids_NW[start : start + chunk]
         weight_BW = torch.from_numpy(weight_V[place_among(word_V, ids_BW)])
-        direction_BW = torch.from_numpy((ids_BW % ID(_DIRECTIONS)).astype(np.int64) + 1)
+        direction_BW = torch.from_numpy((ids_BW.astype(np.uint32) % _DIRECTIONS).astype(np.int64) + 1)
         vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(
             direction_BW, table_RD, mode="sum", per_sample_weights=weight_BW
         )

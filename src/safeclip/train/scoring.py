@@ -21,7 +21,7 @@ from safeclip.signals.copies import perceptual_hashes
 from safeclip.signals.glance import Glance
 from safeclip.signals.texture import TEXTURE, textures
 from safeclip.signals.thumbnails import SIDE, thumbnails
-from safeclip.signals.words import ID, WIDTH, word_ids
+from safeclip.signals.words import ID, WIDTH, words_and_ends
 from safeclip.train import distributed
 from safeclip.train.bad_pairs import BadPairs
 
@@ -86,24 +86,24 @@ def hash_all(reader: Reader, bad: BadPairs, progress: Progress) -> np.ndarray:
 
 def glance(
     reader: Reader,
-    told: Callable[[str], tuple[str, list[str]]],
+    told: Callable[[str], tuple[str, list[tuple[str, str]]]],
     bad: BadPairs,
     uids: np.ndarray,
     progress: Progress,
 ) -> Glance:
     """Hashes, small pictures, textures and words of these pairs; 0 where a pair cannot be read. told: what the text
-    tower reads of a caption, and its tokens, since words that it does not learn say nothing for a pair. Pairs that
-    cannot be read leave `bad.usable`."""
+    tower reads of a caption, since words that it does not learn say nothing for a pair, and how it divides the words.
+    Pairs that cannot be read leave `bad.usable`."""
 
     def look(made: list[np.ndarray], part: Part, uids: np.ndarray) -> None:
-        hashes, small, fine, words = made
+        hashes, small, fine, words, ends = made
         for row, seen_of, captions in zip(part.rows.tolist(), part.made, part.captions, strict=True):
             hashes[row], small[row], fine[row] = seen_of
-            words[row] = word_ids(*zip(*map(told, captions), strict=True))
+            words[row], ends[row] = words_and_ends(*zip(*map(told, captions), strict=True))
 
     held = len(uids) if distributed.first() else 0
-    small, words = np.zeros((held, SIDE, SIDE, 3), np.uint8), np.zeros((held, WIDTH), ID)
-    whole: list[np.ndarray] = [np.zeros(held, np.uint64), small, np.zeros((held, TEXTURE), np.float32), words]
+    small, words, ends = np.zeros((held, SIDE, SIDE, 3), np.uint8), *np.zeros((2, held, WIDTH), ID)
+    whole: list[np.ndarray] = [np.zeros(held, np.uint64), small, np.zeros((held, TEXTURE), np.float32), words, ends]
     _pass(reader, uids, bad, progress, whole, np.arange(len(uids)), look, glimpse)
     return Glance(*whole)
 
