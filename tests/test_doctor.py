@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -81,3 +82,15 @@ def test_poison_reads_the_columns_it_is_told(table, tmp_path, capsys):
     attack[-1] = "target_class=number 7"
     assert main(["poison", "--data", str(table), "--out", str(out), *attack, *COLUMNS]) == 0
     assert out.is_file()
+
+
+def test_it_warns_of_few_pairs_and_of_pairs_that_are_measured_on_themselves(table, capsys):
+    (table.parent / "whole.csv").write_text(
+        re.sub(r",(train|val)\b", "", table.read_text("utf-8").replace(",split", "")), "utf-8"
+    )
+    assert main(["doctor", "--data", str(table.parent / "whole.csv"), *COLUMNS]) == 0
+    said = capsys.readouterr().out
+    assert "fewer pairs than a batch of the presets (128 or more): --set optim.batch_size=100" in said
+    assert "split test holds the pairs trained on" in said
+    assert main(["doctor", "--data", "emoji:pairs=200,concepts=9"]) == 0
+    assert "holds the pairs trained on" not in capsys.readouterr().out

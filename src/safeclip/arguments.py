@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from safeclip.bench.presets import PRESETS as BENCHES
@@ -42,7 +43,7 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p.add_argument("--quiet", action="store_true", help="print neither progress nor result")
 
     p = verb("train", "train a model on image-caption pairs, or go on with a run")
-    p.epilog = "presets:\n" + "\n".join(f"  {name:13} {_first_line(make)}" for name, make in PRESETS.items())
+    p.epilog = "presets:\n" + "\n".join(f"  {name:14} {_first_line(make)}" for name, make in PRESETS.items())
     p.add_argument("--out", metavar="DIR", required=True, help="run directory to write")
     p.add_argument("--preset", metavar="NAME", help="settings to start from; listed below")
     p.add_argument("--data", metavar="SPEC", help=f"pairs to train on, instead of the preset's: {_SPEC}")
@@ -110,7 +111,7 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
     p = verb(
         "bench", "attacks x methods x seeds on one data set: one table, beside plain CLIP; goes on where it stopped"
     )
-    p.epilog = "presets:\n" + "\n".join(f"  {name:13} {_first_line(make)}" for name, make in BENCHES.items())
+    p.epilog = "presets:\n" + "\n".join(f"  {name:14} {_first_line(make)}" for name, make in BENCHES.items())
     p.add_argument("--out", metavar="DIR", required=True, help="folder of the bench; the same one goes on with it")
     p.add_argument("--preset", metavar="NAME", help="a bench to run; listed below")
     p.add_argument("--spec", metavar="FILE", help="a bench of your own instead, in YAML (docs/bench.md)")
@@ -184,7 +185,11 @@ def run_config(options: argparse.Namespace) -> RunConfig | None:
     ):
         if value is not None:
             changes[path] = value
-    return override(preset(options.preset), changes | _settings(options))
+    changes |= _settings(options)
+    usual = preset(options.preset)
+    if "data.spec" not in changes and not Path(usual.data.spec.partition(":")[2]).exists():
+        raise InputError(f"--preset {options.preset}: has no data of its own; give yours with --data")
+    return override(usual, changes)
 
 
 def attack_params(options: argparse.Namespace) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def demo(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
+    from safeclip.data.pairs import NoSuchSplit
     from safeclip.data.sources import open_pairs
     from safeclip.evaluate.lines import metric_lines
     from safeclip.evaluate.run import evaluate_run
@@ -68,7 +69,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     config = run_config(options) or RunDir(options.out).config()
     if config.evaluate:  # a split that is not there is better known before training than after it
-        open_pairs(config.data, config.data.eval_split)
+        try:
+            open_pairs(config.data, config.data.eval_split)
+        except NoSuchSplit as why:
+            raise InputError(f"{why}; it is to be evaluated there: set data.eval_split, or evaluate=false") from None
     if options.resume:
         run = loop.resume(options.out, quiet=options.quiet)
     else:
@@ -118,7 +122,7 @@ def poison(options: argparse.Namespace) -> dict[str, Any]:
         manifest.save(options.out)
         lines += [
             f"{len(manifest.uids)} of {len(source)} pairs planted: {options.out}",
-            f"the data stays as it is; `safeclip train --manifest {options.out}` reads it with the planted pairs",
+            f"the data stays as it is; `safeclip train --manifest {options.out} ...` reads them with it",
         ]
     if options.preview is not None:
         from safeclip.report.preview import write_preview

@@ -13,12 +13,14 @@ from safeclip.cores import usable_cores
 from safeclip.data.decode import jpeg_decoder
 from safeclip.data.pairs import BadPair
 from safeclip.data.read import Reader
+from safeclip.data.same import same_pictures
 from safeclip.data.sources import open_classed, open_pairs
 from safeclip.data.spread import spread
 from safeclip.errors import InputError
 from safeclip.model import precision
 from safeclip.model.build import architectures
 from safeclip.model.threads import set_threads
+from safeclip.presets import PRESETS, preset
 from safeclip.run import machine
 
 SAMPLE = 200
@@ -54,7 +56,7 @@ def examine(*, data: DataConfig | None = None, models: bool = False) -> dict[str
         elif missing := _not_evaluated(data):
             lines.append(missing)
         else:
-            lines.append("nothing found that would stop a run")
+            lines += [*_notes(data, found), "nothing found that would stop a run"]
     return {
         "lines": lines,
         "machine": about,
@@ -72,6 +74,20 @@ def _not_evaluated(data: DataConfig) -> str | None:
     except InputError as why:
         return f"{why}: `train` evaluates on data.eval_split; give it one, as in --set data.eval_split=val"
     return None
+
+
+def _notes(data: DataConfig, found: dict[str, Any]) -> list[str]:
+    """What to know before a run begins."""
+    notes, smallest = [], min(preset(name).optim.batch_size for name in PRESETS)
+    if found["pairs"] < smallest:
+        notes.append(
+            f"fewer pairs than a batch of the presets ({smallest} or more): --set optim.batch_size={found['pairs']}"
+        )
+    if "://" not in data.spec and same_pictures(open_pairs(data), open_pairs(data, data.eval_split)):
+        notes.append(
+            f"split {data.eval_split} holds the pairs trained on: measure on others (`safeclip evaluate RUN --data`)"
+        )
+    return notes
 
 
 def _data_lines(data: DataConfig, found: dict[str, Any]) -> list[str]:

@@ -64,9 +64,9 @@ def test_given_classes_are_taken_in_turn_and_the_rest_left_alone():
 
 
 def test_too_few_captions_say_the_class_and_how_many():
-    with pytest.raises(InputError, match=r"0 captions of fake:200 name the class 'zebra' and 5 are needed"):
+    with pytest.raises(InputError, match=r"0 different captions of fake:200 name the class 'zebra' and 5 are needed"):
         plan(target_classes=["zebra"])
-    with pytest.raises(InputError, match=r"100 captions of .* name the class .* 101 are needed"):
+    with pytest.raises(InputError, match=r"100 different captions of .* name the class .* 101 are needed"):
         plan(captions_each=101)
     with pytest.raises(InputError, match=r"ask for fewer targets or captions"):
         plan(targets_count=9, captions_each=80)

@@ -314,6 +314,9 @@ def test_a_run_without_attack_or_evaluation(made, tmp_path):
     shutil.copytree(made / "clip", run)
     change(run / "metrics.json", lambda m: m.update(attack=[]))
     assert "Plain CLIP: 36.1\u00a0% zero-shot top-1 over 200 classes." in page_of(run).text
+    change(run / "metrics.json", lambda m: m.update(zero_shot=None, retrieval={"mean_r5": 0.093, "n_images": 80}))
+    among = "among the first five for 9.3\u00a0% of 80 pictures"
+    assert f"Plain CLIP: picture and caption find each other {among}. No classes." in page_of(run).text
     (run / "metrics.json").unlink()
     log = run / "log.jsonl"
     log.write_text("".join(log.read_text("utf-8").splitlines(keepends=True)[:30]), "utf-8")

@@ -60,8 +60,8 @@ def choose_targets(
 def too_few(attack: str, class_name: str, found: int, wanted: int, whence: str) -> InputError:
     """What to say where a class has too few captions."""
     return InputError(
-        f"{attack}: {found} captions of {whence} name the class {class_name!r} and {wanted} are needed; "
-        "ask for fewer captions, or give other target classes"
+        f"{attack}: {found} different captions of {whence} name the class {class_name!r} and {wanted} are needed; "
+        "ask for fewer, give other target classes, or take targeted-templates"
     )
 
 

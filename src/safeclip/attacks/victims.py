@@ -28,8 +28,9 @@ def choose_victims(source: Source, candidates: Iterable[int], count: int, *, see
         if picture(source, uid) is not None:
             chosen.append(uid)
     if len(chosen) < count:
+        mend = "plant fewer" if chosen else "give another class: every caption names this one"
         raise InputError(
-            f"{name}: {count} pairs to plant, and {source.name} has {len(chosen)} that can be replaced; plant fewer"
+            f"{name}: {count} pairs to plant, and {source.name} has {len(chosen)} that can be replaced; {mend}"
         )
     return chosen
 

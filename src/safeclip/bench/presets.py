@@ -156,9 +156,10 @@ def prove_flickr8k() -> tuple[Spec, ...]:
 
 
 def prove_coco() -> tuple[Spec, ...]:
-    """For a GPU: ViT-B-32 on COCO at full size (--data names Karpathy's dataset_coco.json), the same five attacks in
-    two runs, three seeds; the published recipe too, with the same towers, views and optimizer. Nobody has run it yet,
-    and nothing in it is tuned: 0.26 % (backdoors) to 0.44 % of the pairs are planted, where the paper has 0.05 to 0.4.
+    """For a GPU: the five attacks on COCO at full size, three seeds (--data names Karpathy's dataset_coco.json).
+
+    ViT-B-32; the published recipe too, with the same towers, views and optimizer. Nobody has run it yet, and nothing in
+    it is tuned: 0.26 % (backdoors) to 0.44 % of the pairs are planted, where the paper has 0.05 to 0.4.
     """
     photos = flickr8k()[0]
     attacks = (

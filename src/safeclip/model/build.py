@@ -64,7 +64,10 @@ def build(config: ModelConfig, seed: int = 0) -> Clip:
     """
     about = open_clip_config(config.name)
     if foreign := _foreign(about):
-        raise InputError(f"model.name = {config.name!r}: its {foreign}, which open_clip would download")
+        raise InputError(
+            f"model.name = {config.name!r}: its {foreign}, which open_clip would download; "
+            "`safeclip doctor --models` lists those that can be trained"
+        )
     given = {"force_preprocess_cfg": _normalisation(config.name, config.tag)} if config.tag else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -132,7 +135,7 @@ def open_clip_config(name: str) -> dict[str, Any]:
     open_clip = _factory()
     config: dict[str, Any] | None = open_clip.get_model_config(name) if ":" not in name else None
     if config is None:
-        close = [known for known in open_clip.list_models() if known.lower().startswith(name.lower()[:3])][:6]
+        close = [known for known in architectures() if known.lower().startswith(name.lower()[:3])][:6]
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise InputError(f"model.name = {name!r}: no such architecture; `safeclip doctor --models` lists them{hint}")
     return config

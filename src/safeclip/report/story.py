@@ -21,7 +21,10 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
     main = _main_attack(facts)
     if main is None:
         run = facts.runs[0]
-        top1 = _zero_shot(run).get("top1")
+        top1, found = _zero_shot(run).get("top1"), _retrieval(run)
+        if number(top1) is None and number(found.get("mean_r5")) is not None:
+            among = f"among the first five for {percent(found['mean_r5'])} of {count(found.get('n_images'))} pictures"
+            return [("", f"{sentence(run.name)}: picture and caption find each other {among}. No classes.")]
         if number(top1) is None:
             return [("", f"{sentence(run.name)}: trained for {_epochs(run)} epochs, not evaluated yet.")]
         classes = count(_zero_shot(run).get("classes"))
@@ -206,6 +209,11 @@ def _main_attack(facts: Facts) -> str | None:
 
 def _of(run: Run | None, name: str) -> AttackResult | None:
     return next((a for a in run.attacks if a.name == name), None) if run is not None else None
+
+
+def _retrieval(run: Run) -> dict[str, Any]:
+    value = run.metrics.get("retrieval")
+    return value if isinstance(value, dict) else {}
 
 
 def _zero_shot(run: Run) -> dict[str, Any]:
