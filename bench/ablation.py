@@ -1,9 +1,9 @@
-"""What each veto is worth: the pairs that are kept out without it, and by it alone. Nothing is trained.
+"""What each veto is worth: the pairs that are kept out without it, and by it. Nothing is trained.
 
     python bench/ablation.py            attacks of every kind, each alone, three seeds; and none; an hour
 
 Plants what the bench `prove-emoji` plants (test split), looks at the data once, and judges it by SafeCLIP's settings:
-`whole`, `without` one veto or without sparing, and `alone`, what one veto keeps out while the others are there too.
+`whole`, `without` one veto or without sparing, and `each`, what one veto keeps out beside the others.
 Without `texture` there is no `suspects` either, which reads its score. Prints the shares of planted and of clean pairs,
 and writes them to bench/results/ablation.json; what is there already, by the same revision, is not done again.
 """
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def ablated(cell: Cell) -> dict[str, Any]:
-    """Shares of planted and of clean pairs kept out: `whole`, `without` each veto, and by each `alone`."""
+    """Shares of planted and of clean pairs kept out: `whole`, `without` each veto, and by `each`."""
     own = cell.config.safeclip
     with tempfile.TemporaryDirectory() as folder:
         file = plant(cell, Path(folder))
@@ -82,7 +82,7 @@ def ablated(cell: Cell) -> dict[str, Any]:
         "planted": int(planted.sum()),
         "whole": shares(any_of(whole), planted),
         "without": without,
-        "alone": by_each,
+        "each": by_each,
     }
 
 

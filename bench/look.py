@@ -1,6 +1,6 @@
 """What the vetoes' verdict costs, beside reading the pictures: seconds a pair, and memory at its peak.
 
-    python bench/look.py               on a CPU, 10,000 and 40,000 pairs; some ten minutes of a core
+    python bench/look.py               on a CPU, 4,000 and 16,000 pairs; two minutes of a core
     python bench/look.py --gpu         100 thousand and 1 million pairs
 
 Pictures are drawn, noise over one of 500; captions are words of a Zipf law beside the one of that picture; the code is
@@ -29,7 +29,7 @@ from safeclip.presets import preset
 from safeclip.signals.glance import Glance
 from safeclip.signals.texture import TEXTURE
 from safeclip.signals.thumbnails import SIDE
-from safeclip.signals.words import WIDTH
+from safeclip.signals.words import ID, WIDTH
 
 MEANINGS, WORDS = 500, 50_000
 
@@ -45,7 +45,7 @@ def main() -> None:
     if args.measure:
         print(json.dumps(of_size(args.measure, device, args.seed)))
         return
-    sizes = args.sizes or ((100_000, 1_000_000) if args.gpu else (10_000, 40_000))
+    sizes = args.sizes or ((100_000, 1_000_000) if args.gpu else (4_000, 16_000))
     found = {str(size): measured(size, args.gpu, args.seed) for size in sizes}
     for size, cost in found.items():
         print(f"{int(size):>10,} pairs: " + ", ".join(f"{name} {value:,.4g}" for name, value in cost.items()))
@@ -67,7 +67,7 @@ def of_size(pairs: int, device: torch.device, seed: int) -> dict[str, float]:
     judge(glance, own, device)
     wait_for(device)
     seconds = clock() - start
-    held = sum(part.nbytes for part in (glance.hashes, glance.thumbnails, glance.textures, glance.words))
+    held = sum(part.nbytes for part in (glance.hashes, glance.thumbnails, glance.textures, glance.words, glance.ends))
     held += glance.captions.numel() * glance.captions.element_size()
     cost = {"seconds": seconds, "microseconds_a_pair": 1e6 * seconds / pairs, "held_a_pair": held / pairs}
     cost |= {"peak": float(_most_resident() - before)}
@@ -83,11 +83,11 @@ def drawn(pairs: int, seed: int) -> Glance:
     for start in range(0, pairs, 10_000):
         rows = slice(start, start + 10_000)
         small[rows] = shown[meaning[rows]] + random.integers(0, 128, small[rows].shape, np.uint8)
-    words = np.zeros((pairs, WIDTH), np.uint32)
+    words = np.zeros((pairs, WIDTH), ID)
     words[:, 0] = 2 * meaning + 2  # ids are even: the last bit is a plural's
     words[:, 1:9] = 2 * (random.zipf(1.3, (pairs, 8)) % WORDS + MEANINGS + 1)
     hashes = random.integers(1, 2**63, pairs, dtype=np.uint64)
-    return Glance(hashes, small, random.standard_normal((pairs, TEXTURE), np.float32), words)
+    return Glance(hashes, small, random.standard_normal((pairs, TEXTURE), np.float32), words, np.zeros_like(words))
 
 
 def _most_resident() -> int:

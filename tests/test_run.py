@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from safeclip import run as run_module
 from safeclip.config import RunConfig, override
 from safeclip.errors import InputError
 from safeclip.presets import PRESETS
@@ -157,3 +159,15 @@ def test_the_machine_is_described_without_its_name_and_paths() -> None:
     assert str(Path(__file__).parents[1]) not in about
     assert len(socket.gethostname()) < 4 or socket.gethostname() not in about
     assert machine()["versions"]["torch"] != "unknown"
+
+
+def test_where_the_file_system_has_no_locks_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_module.fcntl, "lockf", none)
+    with RunDir(tmp_path).alone(True):
+        pass
+    assert "has no locks (No locks available); see that nothing else trains this run" in capsys.readouterr().err

@@ -61,11 +61,11 @@ def clip_loss_crossed(
     return (_find(image1_BD, text2_BD, scale, rows) + _find(text1_BD, image2_BD, scale, rows)) / 2
 
 
-def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float, rows: slice | None = None) -> Tensor:
-    """One modality's loss: view 2 of row i finds the anchor of row i among the batch's anchors. One direction only.
+def unimodal_loss(query_BD: Tensor, key_BD: Tensor, scale: Tensor | float, rows: slice | None = None) -> Tensor:
+    """One modality's loss: the query of row i finds the key of row i among the batch's keys. One direction only.
 
-    view2_BD: unit embeddings (B, D). anchor_BD: `Pool.nearest(view 1)`, or view 1. scale: exp(logit_scale). rows: those
-    whose loss is computed; None: all.
+    query_BD: unit embeddings (B, D), of view 2. key_BD: `Pool.nearest(view 1)`, or view 1. scale: exp(logit_scale).
+    rows: those whose loss is computed; None: all.
 
     Raises:
         ValueError: the shapes differ, are not (B, D), or the batch is empty.
@@ -74,8 +74,8 @@ def unimodal_loss(view2_BD: Tensor, anchor_BD: Tensor, scale: Tensor | float, ro
     >>> round(unimodal_loss(view, view, scale=100.0).item(), 4)
     0.0
     """
-    _check("unimodal_loss", view2_BD=view2_BD, anchor_BD=anchor_BD)
-    return _find(view2_BD, anchor_BD, scale, rows)
+    _check("unimodal_loss", query_BD=query_BD, key_BD=key_BD)
+    return _find(query_BD, key_BD, scale, rows)
 
 
 def _find(rows_BD: Tensor, columns_BD: Tensor, scale: Tensor | float, rows: slice | None) -> Tensor:

@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -58,7 +59,7 @@ class RunDir:
     @contextlib.contextmanager
     def alone(self, writes: bool) -> Iterator[None]:
         """Inside it, no other process trains into this run. Raises InputError where one does already. The lock goes
-        with the process, however it ends, and is not inherited; where the file system has none, nothing is watched.
+        with the process, however it ends, and is not inherited; where the file system has none, a line says so.
         writes: of ranks that train together, the one that does; the others need no lock."""
         if not writes:
             yield
@@ -72,8 +73,9 @@ class RunDir:
                 raise InputError(
                     f"{self.path}: another process trains this run; wait until it has ended, or end it, then --resume"
                 ) from None
-            except OSError:
-                pass
+            except OSError as error:
+                line = f"safeclip: {self.path}: has no locks ({reason(error)}); see that nothing else trains this run"
+                print(line, file=sys.stderr)
             yield
 
     def config(self) -> RunConfig:
@@ -116,7 +118,7 @@ class RunDir:
 
 
 def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """One row a pair: uid int64, similarity float32, p_safe float32, safe bool, and any further signal.
+    """One row a pair: uid int64, similarity float32, safe bool, and whatever else the method has.
 
     On disk uids are their differences and masks are bits; the columns are written in row groups, without a copy.
     """

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safeclip.cli import main
 from safeclip.config import DataConfig
 from safeclip.data.named_classes import NamedClasses
-from safeclip.data.pairs import Source
+from safeclip.data.pairs import Shards, Source
 from safeclip.data.sources import open_classed, open_pairs
 from safeclip.errors import InputError
 from tests.data.made import jpeg, write
@@ -77,3 +79,29 @@ def test_an_attack_that_needs_classes_can_be_planned(tmp_path: Path, capsys: pyt
     assert "has no classes" in capsys.readouterr().err
     assert main([*arguments, *some, "--set", "data.class_names=[dog, horse, cat]"]) == 0
     assert "12 of 48 pairs planted" in capsys.readouterr().out
+
+
+def test_what_is_read_by_its_captions_is_otherwise_as_it_lies(table: Path) -> None:
+    """Shards at a URL stay that: whoever looks at few of their pairs keeps to few of them."""
+
+    class Far(Source):
+        name, fingerprint, class_names = "far:", "far", ()
+        ends_S, remote, templates = np.array([1, 3]), True, ("a sketch of a {}.",)
+
+        def __len__(self) -> int:
+            return 3
+
+        def check_window(self, window: int) -> None:
+            """Any will do."""
+
+        def fetch(self, uids: np.ndarray) -> None:
+            """They are here."""
+
+    named = NamedClasses(Far(), ["dog", "cat"])
+    assert isinstance(named, Shards)
+    assert named.remote
+    assert named.templates == ("a sketch of a {}.",)
+    again = pickle.loads(pickle.dumps(open_classed(DataConfig(spec=str(table), class_names=NAMES))))
+    assert again.class_names[again.label(0)] == "dog"
+    with pytest.raises(AttributeError):
+        _ = again.never_heard_of

@@ -57,6 +57,21 @@ def test_splits_say_how_many_planted_pairs_are_in_the_safe_set(tiny_run: RunDir)
         assert record["planted_in_safe"] == len(safe & set(manifest.uids.tolist()))
         assert record["planted_total"] == 16
         assert [total for _, total in record["planted_by_attack"].values()] == [8, 8]
+        counts = [int((scores["barred"] >> i & 1).sum()) for i in range(len(record["vetoed_by"]))]
+        assert counts == [*record["vetoed_by"].values()]
+        assert not (scores["safe"] & (scores["barred"] > 0)).any()
+
+
+def test_the_pairs_that_vetoes_bar_are_read_as_the_docs_say(
+    tiny_run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "own-data.md"
+    _, _, after = page.read_text("utf-8").partition("## Which pairs does it distrust?")
+    code = after.split("```python\n")[1].split("```")[0]
+    exec(code.replace("runs/mine", str(tiny_run.path)).replace("csv:pairs.csv", tiny.SPEC), {})
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == tiny_run.splits()[-1]["vetoed"] > 0
+    assert all("['copies']" in line for line in told)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,12 @@ class NamedClasses:
 
     def captions(self, uid: int) -> tuple[str, ...]:
         return self.source.captions(uid)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is as the data has it: its shards, its prompts, what it left out."""
+        if name == "source" or name.startswith("_"):  # while it is made or unpickled
+            raise AttributeError(name)
+        return getattr(self.source, name)
 
     def label(self, uid: int) -> int:
         if self._label_N[uid] == _UNKNOWN:

@@ -1,6 +1,6 @@
 """From uid to a decoded picture and its captions: source, decoder, planted edits, and a cache where memory allows.
 
-Every part that looks at a pair (training, scoring, evaluation, audit) reads it here, so they all see the same picture.
+Every part that looks at a pair (training, scoring, evaluation) reads it here, so they all see the same picture.
 What must stay true: a pair that cannot be read leaves the run only where others still can; storage that no longer gives
 what it gave before (a lost mount) halts it.
 """

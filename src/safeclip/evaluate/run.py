@@ -187,8 +187,5 @@ def open_clip_model(name: str, weights: str | None, tag: str | None = None) -> C
     return build(ModelConfig(name=name, weights=weights, tag=tag))
 
 
-_UNSET: dict[str, Any] = {
-    name: getattr(DataConfig(), name)
-    for name in ("image_column", "caption_column", "class_column", "class_names", "quoted", "image_root")
-}
+_UNSET: dict[str, Any] = {name: getattr(DataConfig(), name) for name in (*READ_BY, "class_names")}
 """How other data than the run's is read, unless it is said: by the usual names."""
