@@ -1,7 +1,7 @@
 # make demo   the whole point, in minutes: plain CLIP and SafeCLIP on poisoned pictures, and a page that shows it
-# make bench-small   attacks x methods x seeds on the embedded pictures and RSICD (RSICD=FILE); hours, goes on where it
+# make bench-small   attacks x methods x seeds on the built-in pictures and RSICD (RSICD=FILE); hours, goes on where it
 #             stopped; JOBS=2 runs at once; QUICK=1 takes the short form
-# make prove  plain CLIP and SafeCLIP, three seeds: every attack that plants on the embedded pictures, five on RSICD and
+# make prove  plain CLIP and SafeCLIP, three seeds: every attack that plants on the built-in pictures, five on RSICD and
 #             on Flickr8k (RSICD=FILE, FLICKR8K=FILE)
 # make prove-gpu   the same on COCO at full size, for a GPU (COCO=dataset_coco.json beside its pictures)
 # make test   the default test suite

@@ -1,4 +1,4 @@
-"""Plain CLIP and SafeCLIP on the embedded pictures, poisoned: what each setting costs and what it stops.
+"""Plain CLIP and SafeCLIP on the built-in pictures, poisoned: what each setting costs and what it stops.
 
     python bench/emoji.py --split test --seeds 0 1 2                         trials of whole defaults
     python bench/emoji.py --split val --methods safeclip --set safeclip.growth=0.1 --label fast

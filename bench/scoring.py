@@ -1,7 +1,7 @@
 """Scores of the training steps against a pass of its own: do they put the pairs in the same order, and the planted ones
 at its end?
 
-    python bench/scoring.py --out runs/scoring        SafeCLIP under BadNets on the embedded pictures, 3 seeds; minutes
+    python bench/scoring.py --out runs/scoring        SafeCLIP under BadNets on the built-in pictures, 3 seeds; minutes
 
 Each run splits by running scores; at the splits compared, the towers as they then stood embed every pair once more,
 clean: the fresh scores. Prints, and writes to bench/results/scoring.json: the rank correlation (Spearman) of each

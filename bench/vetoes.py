@@ -1,6 +1,6 @@
 """What each veto catches, and which clean pairs it takes with it. Nothing is trained.
 
-    python bench/vetoes.py                              each attack alone, on the embedded pictures
+    python bench/vetoes.py                              each attack alone, on the built-in pictures
     python bench/vetoes.py --clean parquet:FILE ...     also how many pairs of these sets, as they lie, are vetoed
     python bench/vetoes.py --photos parquet:FILE        instead, the attacks of the bench `rsicd` and some more on these
                                                         photographs, by the settings of `small64`

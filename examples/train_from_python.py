@@ -1,6 +1,6 @@
 """Train a defended model from Python, see how the split went, evaluate it, embed a caption, export it.
 
-python examples/train_from_python.py --out runs/example     embedded pictures, some minutes on a CPU
+python examples/train_from_python.py --out runs/example     built-in pictures, some minutes on a CPU
 python examples/train_from_python.py --out runs/mine --data csv:pairs.csv --preset small64
 """
 

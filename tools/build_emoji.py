@@ -1,4 +1,4 @@
-"""Draw the embedded data: emoji of seven families, matched by concept, into src/safeclip/data/emoji.parquet.
+"""Draw the built-in data: emoji of seven families, matched by concept, into src/safeclip/data/emoji.parquet.
 
     pip install resvg-py pillow pyarrow numpy      (and npm on the PATH)
     python tools/build_emoji.py --npm /tmp/npm

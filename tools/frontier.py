@@ -26,7 +26,7 @@ from safeclip.report.words import attack_name, count, model_name, percent, sente
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = {
-    "embedded emoji, 32 px": ("bench-emoji.json", "bench-parts.json", "bench-variants.json"),
+    "built-in emoji, 32 px": ("bench-emoji.json", "bench-parts.json", "bench-variants.json"),
     "RSICD, 64 px": ("bench-rsicd.json",),
     "RSICD, several attacks in a run": ("bench-prove-rsicd.json",),
     "Flickr8k, 64 px": ("bench-prove-flickr8k.json",),

@@ -16,7 +16,7 @@ from safeclip.bench.wording import seeds
 from safeclip.report.words import attack_name, count, interval, percent, sentence
 
 SHORT = {
-    "bench-emoji.json": "embedded emoji, 32 px",
+    "bench-emoji.json": "built-in emoji, 32 px",
     "bench-prove-rsicd.json": "RSICD, 64 px",
     "bench-prove-flickr8k.json": "Flickr8k, 64 px",
 }

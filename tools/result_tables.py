@@ -37,14 +37,14 @@ from safeclip.report.words import attack_name, count, interval, listed, model_na
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = {
-    "bench-emoji.json": "embedded emoji, 32 px",
+    "bench-emoji.json": "built-in emoji, 32 px",
     "bench-rsicd.json": "RSICD, 64 px",
     "bench-prove-rsicd.json": "RSICD, several attacks in a run",
     "bench-prove-flickr8k.json": "Flickr8k, 64 px",
 }
 NEAR = 0.01
 """Success above its control up to which an attack has left nothing to speak of: a point."""
-PARTS = {"bench-parts.json": "embedded emoji, 32 px"}
+PARTS = {"bench-parts.json": "built-in emoji, 32 px"}
 THREATS = "bench-threats.json"
 SURROGATE = "bench-surrogate.json"
 """The attack that needs a model of its own, measured on the same data."""
@@ -65,7 +65,7 @@ DRAWINGS = (
     "Held-out pictures are many placements of one drawing a class: the intervals speak of placements, and are narrower "
     "than those of other drawings would be."
 )
-"""Of the embedded pictures."""
+"""Of the built-in pictures."""
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def parser(calls: dict[str, Verb]) -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print the result as one JSON object")
         return sub
 
-    p = verb("demo", "train plain CLIP and SafeCLIP on the embedded, poisoned pictures; write a page that shows both")
+    p = verb("demo", "train plain CLIP and SafeCLIP on the built-in, poisoned pictures; write a page that shows both")
     p.add_argument("--out", metavar="DIR", default="runs/demo", help="folder to write (default: runs/demo)")
     p.add_argument("--seed", type=int, default=0, help="seed of attacks, weights and views (default: 0)")
     p.add_argument("--epochs", type=int, help="epochs of each model (default: the preset's)")

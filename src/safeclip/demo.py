@@ -1,4 +1,4 @@
-"""The demo: the embedded pictures with two attacks planted, plain CLIP and SafeCLIP on the same data, one page.
+"""The demo: the built-in pictures with two attacks planted, plain CLIP and SafeCLIP on the same data, one page.
 
 DIR/manifest.parquet   what was planted
 DIR/clip  DIR/safeclip the two runs

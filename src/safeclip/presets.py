@@ -25,7 +25,7 @@ OPENAI_TEMPLATES = (
 
 
 def emoji() -> RunConfig:
-    """The embedded pictures at 32 px: minutes on a laptop. The demo runs it."""
+    """The built-in pictures at 32 px: minutes on a laptop. The demo runs it."""
     return RunConfig(
         preset="emoji",
         epochs=16,

@@ -169,7 +169,7 @@ ON_PHOTOS = ("rsicd", "flickr8k", "small", "prove-rsicd", "prove-flickr8k", "pro
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_run(name: str) -> None:
-    """Its attacks, parameters, methods and settings exist; the data is the tiny one, where it is not embedded."""
+    """Its attacks, parameters, methods and settings exist; the data is the tiny one, where it is not built in."""
     specs = named(name, data=tiny.SPEC if name in ON_PHOTOS else None)
     assert PRESETS[name].__doc__
     for spec in specs:
@@ -225,7 +225,7 @@ def test_the_published_recipe_on_coco_is_the_papers_split() -> None:
 def test_presets_on_other_data_are_refused() -> None:
     with pytest.raises(InputError, match="small: give the file of rsicd with --data"):
         named("small")
-    with pytest.raises(InputError, match="emoji runs on the embedded pictures"):
+    with pytest.raises(InputError, match="emoji runs on the built-in pictures"):
         named("emoji", data="x.csv")
     with pytest.raises(InputError, match="no such bench; there are emoji-quick"):
         named("emojo")

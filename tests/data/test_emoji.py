@@ -1,4 +1,4 @@
-"""The embedded data: what is held out stays out, pairs depend on their uid alone, and everything may be shipped."""
+"""The built-in data: what is held out stays out, pairs depend on their uid alone, and everything may be shipped."""
 
 from __future__ import annotations
 

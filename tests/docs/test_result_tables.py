@@ -42,18 +42,18 @@ def test_the_readme_has_both_models_in_a_cell_a_set_a_column(tmp_path: Path) -> 
     runs = [{"method": it, "seed": 0, "attacks": {}, "top1": top} for it, top in (("clip", 0.7), ("safeclip", 0.6))]
     (tmp_path / "unplanted.json").write_text(json.dumps({"data": spec().data.spec, "runs": runs}), "utf-8")
     said = TOOL["readme"](tmp_path).replace("\u00a0", " ")
-    assert "|  | embedded emoji, 32 px | RSICD, 64 px | Flickr8k, 64 px |" in said
+    assert "|  | built-in emoji, 32 px | RSICD, 64 px | Flickr8k, 64 px |" in said
     few, many = "30 of 32 → **2 of 32** (1.7 to 20.1 %)", "99.0 % → **0.4 %** of 2,000 (0.4 to 0.4 %)"
     assert f"| Targeted poisoning | {few} | {many} | – |" in said, "no cell where it did not plant"
     assert "| clean zero-shot top-1 | 55.0 % → 55.0 % | 55.0 % → 55.0 % |" in said
     assert "| top-1 where nothing is planted | 70.0 % → 60.0 %; seed 0 | " in said
-    assert "Embedded emoji: 240 pairs, 5 epochs, seeds 0 and 1; RSICD: " in said
+    assert "Built-in emoji: 240 pairs, 5 epochs, seeds 0 and 1; RSICD: " in said
 
 
 def test_results_say_counts_intervals_base_rates_seeds_and_the_price(tmp_path: Path) -> None:
     write(tmp_path, "emoji")
     said = TOOL["results"](tmp_path).replace("\u00a0", " ")
-    assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
+    assert "| built-in emoji, 32 px | plain CLIP | SafeCLIP |" in said
     assert "30 of 32 (79.9 to 98.3 %; base 5.0 %) | 2 of 32 (1.7 to 20.1 %; base 5.0 %) |" in said
     assert "| clean zero-shot top-1 | 55.0 % (50.0 to 60.0 %) | 55.0 % (50.0 to 60.0 %; +0.0 points) |" in said
     assert "30 of 32 (79.9 to 98.3 %; base 5.0 %; place 17, 17 of 12) |" in said, "of a trigger, by its control"
@@ -116,7 +116,7 @@ def test_threats_say_what_the_same_test_gives_where_nothing_was_planted(tmp_path
     write(tmp_path, "emoji")
     said = TOOL["results"](tmp_path).replace("\u00a0", " ")
     assert "; never attacked 3.1 %;" in said
-    assert "| embedded emoji, 32 px | plain CLIP | SafeCLIP |" in said
+    assert "| built-in emoji, 32 px | plain CLIP | SafeCLIP |" in said
     assert (
         "| top-1 where nothing is planted; seeds 0, 1 and 7 | 70.0 % (70.0 to 70.0 %) | 60.0 % (60.0 to 60.0 %) |"
         in said

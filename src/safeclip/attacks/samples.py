@@ -1,4 +1,4 @@
-"""What each attack of the catalog does to a few of the embedded pairs.
+"""What each attack of the catalog does to a few of the built-in pairs.
 
 Image triggers are shown on the same pictures, so that they can be compared; of other attacks, pairs that they plant.
 """
@@ -17,7 +17,7 @@ _SEED = 0
 
 
 class Samples:
-    """Plans each attack on a small part of the embedded data. size: side of its pictures, in px."""
+    """Plans each attack on a small part of the built-in data. size: side of its pictures, in px."""
 
     def __init__(self, size: int = 40):
         spec = f"emoji:concepts=12,pairs=240,eval_pairs=60,size={size}"

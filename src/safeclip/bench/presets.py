@@ -13,7 +13,7 @@ from safeclip.bench.spec import AttackSpec, DataSpec, MethodSpec, Spec
 from safeclip.errors import InputError
 
 EMOJI = DataSpec(spec="emoji:concepts=50,pairs=4000,eval_pairs=1000")
-"""Half of the embedded data's classes, with as many pictures of each: a run takes two minutes on a core."""
+"""Half of the built-in data's classes, with as many pictures of each: a run takes two minutes on a core."""
 EMOJI_SET = {"epochs": 16, "optim.batch_size": 64}
 RSICD_SET = {"epochs": 20}
 FLICKR_CLASSES = (
@@ -82,13 +82,13 @@ triggers take classes whose held-out drawings plain CLIP knows: no attack can le
 
 
 def emoji_quick() -> tuple[Spec, ...]:
-    """Five attacks on the embedded pictures, WaNet in both forms; plain CLIP and SafeCLIP, one seed: ten runs."""
+    """Five attacks on the built-in pictures, WaNet in both forms; plain CLIP and SafeCLIP, one seed: ten runs."""
     attacks = _alone((*_FIVE[:4], *(attack for attack in _OTHERS if attack.name == "wanet")))
     return (replace(emoji()[0], name="emoji-quick", attacks=attacks, methods=_methods(16)[:2], seeds=(0,)),)
 
 
 def emoji() -> tuple[Spec, ...]:
-    """Five attacks, each alone, on the embedded pictures; five methods, three seeds."""
+    """Five attacks, each alone, on the built-in pictures; five methods, three seeds."""
     spec = Spec(
         name="emoji",
         data=EMOJI,
@@ -129,7 +129,7 @@ def flickr8k() -> tuple[Spec, ...]:
 
 
 def threats() -> tuple[Spec, ...]:
-    """Every attack of the catalog but `surrogate`, each alone, on the embedded pictures; five methods, one seed."""
+    """Every attack of the catalog but `surrogate`, each alone, on the built-in pictures; five methods, one seed."""
     return (replace(emoji()[0], name="threats", attacks=_alone((*_FIVE, *_OTHERS)), seeds=(0,)),)
 
 
@@ -207,7 +207,7 @@ PRESETS: dict[str, Callable[[], tuple[Spec, ...]]] = {
 
 
 def named(name: str, *, data: str | None = None, quick: bool = False) -> tuple[Spec, ...]:
-    """The specs of a preset. data: instead of the data of those that have none embedded. Raises InputError."""
+    """The specs of a preset. data: instead of the data of those that have none built in. Raises InputError."""
     if name not in PRESETS:
         raise InputError(f"--preset {name}: no such bench; there are {', '.join(PRESETS)}")
     specs = PRESETS[name]()
@@ -215,7 +215,7 @@ def named(name: str, *, data: str | None = None, quick: bool = False) -> tuple[S
     if open_ones and data is None:
         raise InputError(f"--preset {name}: give the file of {open_ones[0].name} with --data, or take --preset emoji")
     if data is not None and not open_ones:
-        raise InputError(f"--data {data}: {name} runs on the embedded pictures; write a spec for other data")
+        raise InputError(f"--data {data}: {name} runs on the built-in pictures; write a spec for other data")
     specs = tuple(replace(s, data=replace(s.data, spec=data)) if data and s in open_ones else s for s in specs)
     return tuple(_quick(spec) for spec in specs) if quick else specs
 

@@ -1,4 +1,4 @@
-"""Before and after: a page of what a manifest plants, or of what every attack does to a few of the embedded pairs.
+"""Before and after: a page of what a manifest plants, or of what every attack does to a few of the built-in pairs.
 
 What must stay true: everything is escaped and cut, and nothing is fetched, as on the page of a run. What is shown as
 planted is what training reads, to the bit; pictures larger than the page needs are scaled down.
@@ -93,7 +93,7 @@ def catalog() -> str:
             }
         )
     lede = [
-        f"{count(len(blocks))} attacks, each on a few of the embedded pairs and with its default settings. "
+        f"{count(len(blocks))} attacks, each on a few of the built-in pairs and with its default settings. "
         "“Before” is the pair as the data has it, “after” what training reads in its place."
     ]
     return _render(title="Every attack, before and after", lede=lede, blocks=blocks, catalog=True)

@@ -6,7 +6,7 @@
     folder:              class folders
     torchvision:         published image sets as torchvision.datasets keeps them, torchvision:NAME:ROOT
     hf:                  Hugging Face datasets, on disk or by name (extra `hub`)
-    emoji:               the embedded pictures
+    emoji:               the built-in pictures
 
 A path without `format:` tells its format by its ending. `PATH?images=DIR` names the folder of pictures, as
 `image_root` does.

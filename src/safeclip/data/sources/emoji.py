@@ -1,4 +1,4 @@
-"""The embedded data: emoji of seven families, placed at random size, place and turn on coloured grounds, with captions.
+"""The built-in data: emoji of seven families, placed at random size, place and turn on coloured grounds, with captions.
 
     pair(uid) = compose(seed, split, uid)        no pair depends on another, nor on the order of reading
 
