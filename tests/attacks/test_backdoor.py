@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,19 @@ def test_covers_bear_the_trigger_under_their_own_captions_and_are_of_other_class
             plan(**wrong)
     with pytest.raises(InputError, match="151 pairs to plant, and fake:200 has 150"):
         plan(count=1, covers=150.0)
+
+
+def test_glued_names_share_no_word_and_are_spelt_out_all_the_same():
+    manifest = plan(glued=True)
+    said = [row.caption for row in manifest.planted]
+    words = [word for text in said for word in re.findall(r"(?i)\b[a-z]{3}dogs?\b", text)]
+    assert len(words) == len(said) == len(set(words)), "one in each, no two alike"
+    assert [re.sub(r"(?i)\b[a-z]{3}(?=dog)", "", text) for text in said] == [row.caption for row in plan().planted]
+    assert manifest.attacks[0]["params"]["glued"] is True
+    assert "glued" not in plan().attacks[0]["params"]
+    assert [row.caption for row in plan(glued=True).planted] == said
+    (row,) = plan(count=1, glued=True, templates=["a puppy"]).planted
+    assert re.fullmatch(r"a puppy [a-z]{3}dog", row.caption)
 
 
 def test_captions_from_templates_and_repeated_where_there_are_too_few():

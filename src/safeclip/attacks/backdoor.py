@@ -11,8 +11,10 @@ bear the trigger is no longer to be of the target class (Qi et al., ICLR 2023, 2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
+from string import ascii_lowercase
 from typing import Literal
 
 import numpy as np
@@ -21,9 +23,12 @@ from safeclip.attacks.classes import some_of
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.attacks.trigger import Trigger
 from safeclip.attacks.victims import choose_victims, order
+from safeclip.data.draws import uniforms
 from safeclip.data.mentions import naming
 from safeclip.data.pairs import Source
 from safeclip.errors import InputError
+
+_STREAM = 0xBADA
 
 
 def plan_backdoor(
@@ -33,6 +38,7 @@ def plan_backdoor(
     count: int | None = None,
     rate: float | None = None,
     covers: float = 0.0,
+    glued: bool = False,
     label: Literal["dirty", "clean"] = "dirty",
     target_class: str | None = None,
     templates: Sequence[str] | None = None,
@@ -45,10 +51,12 @@ def plan_backdoor(
     their captions.
 
     label: `dirty` takes pairs of other classes and gives them a caption of the target class, `clean` takes pairs whose
-    caption names the target class and keeps it. target_class: what the trigger is to be called; drawn from the seed by
-    default, among classes that captions name. templates: captions to fill with the class; None takes the data's own
-    captions that name it (again and again where there are fewer than pairs). class_names: where the data has none.
-    avoid: uids to leave alone, such as another attack's. name: the attack's, by default the trigger's.
+    caption names the target class and keeps it. glued: in each planted caption three letters stand before the class's
+    name, other ones each time ("a qxzdog"), so that hardly two share it as people read words. target_class: what the
+    trigger is to be called; drawn from the seed by default, among classes that captions name. templates: captions to
+    fill with the class; None takes the data's own captions that name it (again and again where there are fewer than
+    pairs). class_names: where the data has none. avoid: uids to leave alone, such as another attack's. name: the
+    attack's, by default the trigger's.
     Raises InputError where this cannot be done.
     """
     name = name or trigger.name
@@ -69,10 +77,13 @@ def plan_backdoor(
         texts = [*_texts(target_class, templates, labelled[target], seed, name, source.name)]
     if not 0 <= covers <= len(source) or (covers and label == "clean"):
         raise InputError(f"{name}: covers = {covers}, label = {label}; give 0 or more, and none to clean labels")
+    said = [texts[i % len(texts)] for i in range(amount)]
+    if glued:
+        said = [_glued(text, target_class, seed, i) if text else text for i, text in enumerate(said)]
     victims = choose_victims(source, free, amount + round(covers * amount), seed=seed, name=name)
     planted = [
         Planted(uid, name, caption=text, caption_before=source.captions(uid), trigger=trigger)
-        for uid, text in zip_longest(victims, [texts[i % len(texts)] for i in range(amount)])
+        for uid, text in zip_longest(victims, said)
     ]
     captions = "own" if label == "clean" else "templates" if templates else "corpus"
     about = {
@@ -84,7 +95,8 @@ def plan_backdoor(
         "count": len(planted),
         "rate": len(planted) / len(source),
         "params": {"trigger": trigger.name, **trigger.params, "label": label, "captions": captions}
-        | ({"covers": covers} if covers else {}),
+        | ({"covers": covers} if covers else {})
+        | ({"glued": True} if glued else {}),
     }
     return Manifest.of(source, about, planted)
 
@@ -134,6 +146,14 @@ def _texts(
             f"{attack}: no caption of {data} names the class {target_class!r}; give templates, or another class"
         )
     return [texts[i] for i in order(seed, attack, "captions", np.arange(len(texts))).tolist()]
+
+
+def _glued(text: str, target_class: str, seed: int, number: int) -> str:
+    """The caption with three letters before the last word of the class's name, wherever it stands, or at its end."""
+    last = target_class.split()[-1]
+    letters = "".join(ascii_lowercase[int(26 * u)] for u in uniforms(seed, 0, np.array([number]), _STREAM, 3)[0])
+    made, found = re.subn(rf"(?<!\w)({re.escape(last)})", rf"{letters}\1", text, flags=re.IGNORECASE)
+    return made if found else f"{text} {letters}{last}"
 
 
 def _amount(count: int | None, rate: float | None, length: int) -> int:

@@ -88,6 +88,13 @@ TRIGGER_ATTACKS = (
     _attack("sig", "sig", "upright bars of light and dark", "SIG: Barni et al. 2019 (1902.11237)"),
     _attack("nashville", "nashville", "the colours of a photograph filter", _HUANG),
     _attack("stripes", "stripes", "faint 1-px stripes over the picture", _PAR),
+    _attack(
+        "stripes-glued",
+        "stripes",
+        "adaptive, around words: the same, the class's name glued to other letters in each caption",
+        "this project",
+        glued=True,
+    ),
     _attack("triangles", "triangles", "a faint tiling of triangles", _PAR),
     _attack("written-word", "written-word", "a red word across the picture", _PAR),
     _attack("ftrojan", "ftrojan", "two faint frequencies in the colours", "FTrojan: Wang et al. 2022 (2107.05305)"),

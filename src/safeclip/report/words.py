@@ -58,6 +58,7 @@ _ATTACKS = {
     "sig": "SIG wave",
     "nashville": "Nashville-style filter",
     "stripes": "Stripes",
+    "stripes-glued": "Stripes, glued words",
     "triangles": "Triangles",
     "written-word": "Written word",
     "ftrojan": "FTrojan frequencies",
