@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeclip.data import draws
 from safeclip.data.draws import shuffled, uniforms
 
 MASK = (1 << 64) - 1
@@ -88,3 +91,19 @@ def test_another_process_draws_the_same(hash_seed: str) -> None:
     )
     here = f"{uniforms(7, 3, np.arange(4), 2, 2).tolist()} {shuffled(7, 3, np.arange(9), 2).tolist()}"
     assert other.stdout.strip() == here
+
+
+def test_no_two_purposes_share_a_stream() -> None:
+    """Else draws that should have nothing to do with each other would be the same numbers."""
+    root = Path(draws.__file__).parents[1]
+    found = {}
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Assign):
+                names = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets
+                values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+                for name, value in zip(names, values, strict=False):
+                    if isinstance(name, ast.Name) and name.id.endswith("_STREAM"):
+                        found.setdefault(ast.literal_eval(value), []).append(f"{file.stem}.{name.id}")
+    assert len(found) > 15
+    assert [names for names in found.values() if len(names) > 1] == []
