@@ -37,7 +37,7 @@ matches at random (docs/rivals.md)."""
 CLEAN_SET = {"epochs": 10, "optim.rate": 5e-4}
 """CleanCLIP's fine-tuning on the `val` split."""
 SEEDS = (0, 1, 2)
-NOT_PLANTING = ("wanet", "nashville", "ghost", "targeted-templates", "label-consistent, moving")
+NOT_PLANTING = ("wanet", "nashville", "ghost", "stripes-glued", "targeted-templates", "label-consistent, moving")
 """Attacks, by their titles, that did not take 80 % in plain CLIP at any strength that was tried."""
 _TARGETED = AttackSpec(name="targeted", params={"captions_each": 8})
 _BADNETS = AttackSpec(name="badnets", params={"count": 90, "least": 8})
@@ -63,6 +63,7 @@ _OTHERS = (
     AttackSpec(name="sig", params={"count": 90}),
     AttackSpec(name="triangles", params={"count": 90, "alpha": 0.4}),
     AttackSpec(name="stripes", params={"count": 90, "alpha": 0.1}),
+    AttackSpec(name="stripes-glued", params={"count": 90, "alpha": 0.1}),
     AttackSpec(name="written-word", params={"count": 120, "alpha": 0.9}),
     AttackSpec(name="wanet", params={"count": 120, "strength": 8.0}),
     AttackSpec(name="nashville", params={"count": 120}),
