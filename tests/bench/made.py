@@ -99,16 +99,21 @@ class Laboratory:
         self.configs: list[RunConfig] = []
         self.by_folder: dict[Path, RunConfig] = {}
 
-    def train(self, config: RunConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> RunDir:
+    def train(self, config: RunConfig, out: Path, *, quiet: bool = False) -> RunDir:
         run = RunDir(out)
-        self.runs.append((config.method, config.seed, resume))
+        run.create(replace(config, model=replace(config.model, precision="fp32")))
+        append_line(run.log_file, {"event": "start", "method": config.method, "pairs": 240})
+        return self._go_on(run, config, resumed=False)
+
+    def resume(self, out: Path, *, quiet: bool = False) -> RunDir:
+        run = RunDir(out)
+        assert (run.checkpoints / "latest").is_file(), "there is something to go on from"
+        return self._go_on(run, run.config(), resumed=True)
+
+    def _go_on(self, run: RunDir, config: RunConfig, resumed: bool) -> RunDir:
+        self.runs.append((config.method, config.seed, resumed))
         self.configs.append(config)
         self.by_folder[run.path] = config
-        if resume:
-            assert (run.checkpoints / "latest").is_file(), "there is something to go on from"
-        else:
-            run.create(replace(config, model=replace(config.model, precision="fp32")))
-            append_line(run.log_file, {"event": "start", "method": config.method, "pairs": 240})
         for name in ("state.json", "model.safetensors"):
             write_text(run.checkpoints / "epoch-001" / name, "{}")
         write_text(run.checkpoints / "latest", "epoch-001\n")
@@ -142,5 +147,6 @@ class Laboratory:
 def laboratory(patch: pytest.MonkeyPatch) -> Laboratory:
     made = Laboratory()
     patch.setattr(measure, "train", made.train)
+    patch.setattr(measure, "resume", made.resume)
     patch.setattr(measure, "evaluate_run", made.evaluate)
     return made
