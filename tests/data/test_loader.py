@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from safeclip.config import DataConfig, ViewsConfig
+from safeclip.data import loader as loader_module
 from safeclip.data.decode import decode
 from safeclip.data.image_views import CROP_DRAWS, clean_crop, random_crop
 from safeclip.data.loader import CLEAN, Inputs, Loader, Recipe
@@ -281,3 +282,22 @@ class Refusing(Source):
 def test_a_line_for_the_reader_stays_one_line_across_processes(workers: int) -> None:
     with pytest.raises(InputError, match=r"^\d+ is not what it was$"):
         list(loader(Refusing(40), workers).batches(1, planned(40)))
+
+
+def test_augmented_captions_show_nothing_that_the_tokenizer_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else deleting words would bring others into the context, which no veto has seen."""
+    given: list[str] = []
+
+    def heard(text: str, *_: object) -> str:
+        given.append(text)
+        return text
+
+    made = loader(Source(12))
+    made.tokenize.read = lambda text: text[:6]  # type: ignore[attr-defined]
+    monkeypatch.setattr(loader_module, "eda", heard)
+    try:
+        list(made.batches(1, [Batch(np.arange(4), "two")]))
+    finally:
+        made.tokenize.read = str  # type: ignore[attr-defined]
+    assert len(given) == 2 * 4
+    assert {len(text) for text in given} == {6}

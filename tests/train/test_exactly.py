@@ -9,6 +9,8 @@ import torch
 
 from safeclip.errors import RunError
 from safeclip.train.exactly import exactly
+from tests.train import toy
+from tests.train.test_step import stepper
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,13 @@ def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="grad can be implicitly created"), exactly(True):
         torch.ones(3, requires_grad=True).backward()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_step_that_promises_it_takes_no_gradient_without(parts: int) -> None:
+    made = stepper(toy.clip(), **{"optim.accumulate": parts})
+    losses = made.method.loss
+    made.method.loss = lambda *given: Unsteady.apply(losses(*given).reshape(1)).sum()
+    made.exact = True
+    with pytest.raises(RunError, match="deterministic = false"):
+        made(toy.inputs("unimodal", 2, 8), 1e-3)
