@@ -44,7 +44,10 @@ def readme(folder: Path) -> str:
     )
     untouched = [never_attacked(folder, table.spec.data.spec) for table in tables.values()]
     cells = zip(untouched, tables.values(), strict=True)
-    cells = [_both(tops_untouched(some)) + seeds_untouched(some, table) for some, table in cells]
+    cells = [
+        both + seeds_untouched(some, table) if (both := _both(tops_untouched(some))) != "–" else both
+        for some, table in cells
+    ]
     rows.append(["top-1 where nothing is planted", *cells])
     said = "; ".join(f"{name.partition(',')[0]}: {_shape(table)}" for name, table in tables.items())
     missed = "".join(

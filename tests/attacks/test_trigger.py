@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,19 @@ def test_hostile_triggers_are_refused_in_one_line(text):
 def test_draws_cover_what_the_triggers_read():
     assert len(DRAWS) == TRIGGER_DRAWS
     assert np.all((DRAWS >= 0) & (DRAWS < 1))
+
+
+GOLD = {
+    ("badnets", 0): "882d86f71b15d13b",
+    ("badnets", 1): "0e61c483a4ca4ede",
+    ("stripes", 0): "a97aa1d306d6074a",
+    ("stripes", 1): "a635b04bc04beee3",
+    ("triangles", 0): "330ff4657194f4cb",
+    ("written-word", 0): "1f3646047426fc10",
+}
+
+
+@pytest.mark.parametrize(("name", "stream"), GOLD)
+def test_a_manifest_of_last_year_plants_the_same_bits(name, stream):
+    made = Trigger(name)(grey(40, 60), 7, 3, stream=stream)
+    assert hashlib.sha256(made.tobytes()).hexdigest()[:16] == GOLD[name, stream]

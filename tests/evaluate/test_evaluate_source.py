@@ -13,11 +13,13 @@ from safeclip.config import DataConfig
 from safeclip.errors import InputError, RunError
 from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.lines import _detection_lines, metric_lines
+from safeclip.evaluate.probe_pictures import probe_pictures, probe_splits
 from safeclip.evaluate.run import _seen
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
+from tests.evaluate.test_probe import splits
 
-TRAIN, TEST = FakeSource(200), FakeSource(40, seed=9)
+TRAIN, VAL, TEST = FakeSource(200), FakeSource(40, seed=5), FakeSource(40, seed=9)
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +257,18 @@ def test_progress_is_told_where_there_is_much_to_read_and_nobody_asked_for_quiet
     assert capfd.readouterr().err == ""
     evaluate_source(Perfect(), FakeReader(TEST), ["a {}"], quiet=False)
     assert "evaluate  100%  pictures 40/40" in capfd.readouterr().err
+
+
+def test_target_pictures_are_no_clean_pictures_to_the_probe_either():
+    manifest = plan_targeted(TRAIN, TEST, targets_count=4, captions_each=5, seed=0)
+    model = Perfect(memory={picture.tobytes(): wanted for picture, _, wanted in manifest.targets()})
+    trained = probe_pictures(
+        model, probe_splits(splits(train=TRAIN, val=VAL, test=TEST), TEST, "test"), FakeReader, TEST.class_names
+    )
+    found = evaluate_source(model, FakeReader(TEST), ["a {}"], manifest, trained=trained)["linear_probe"]
+    assert (found["top1"], found["n"]) == (1.0, 36)
+
+
+def test_the_same_uids_of_other_data_stay_clean_pictures():
+    manifest = plan_targeted(TRAIN, TEST, targets_count=4, captions_each=5, seed=0)
+    assert evaluate_source(Perfect(), FakeReader(FakeSource(40, seed=10)), ["a {}"], manifest)["zero_shot"]["n"] == 40

@@ -213,20 +213,6 @@ def test_what_the_data_alone_says_against_a_pair_keeps_it_out_also_after_a_resum
     assert data.glances == 1
 
 
-def test_the_columns_say_which_vetoes_bar_a_pair() -> None:
-    data = Data(400, copied=9)
-    planted = np.arange(5, 29)
-    data.words[planted] = data.words[5]
-    data.thumbnails[planted, -14:, -14:] = data.thumbnails[5, -14:, -14:]
-    method, cfg = method_for(data, **{"safeclip.veto": ["copies", "patterns"]})
-    list(drive(method, cfg, data))
-    for record, columns in zip(data.records, data.columns, strict=True):
-        counts = [int((columns["barred"] >> i & 1).sum()) for i in range(8)]
-        assert counts == [*record["vetoed_by"].values(), *[0] * 6]
-        assert min(counts[:2]) > 0
-        assert record["vetoed"] == (columns["barred"] > 0).sum()
-
-
 def coarse_pictures(count: int) -> np.ndarray:
     """Pictures of 8 x 8 even fields, uint8 (N, 32, 32, 3)."""
     return np.random.default_rng(0).integers(60, 196, (count, 8, 8, 3), np.uint8).repeat(4, 1).repeat(4, 2)

@@ -21,6 +21,7 @@ from safeclip.model.load_folder import load_folder
 from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.tokenizer import BoundedTokenizer
 from tests.model.models import embeddings, vit
+from tests.reference.clip_model import SlowClipModel
 
 CAPTIONS = [
     "A man riding a wave on top of a surfboard.",
@@ -235,3 +236,13 @@ def test_nothing_is_written_over(emoji: Clip, tmp_path: Path) -> None:
         export(emoji, tmp_path, "safetensors")
     with pytest.raises(InputError, match=r"--form onnx: choose among open_clip, transformers, safetensors"):
         export(emoji, tmp_path / "out", "onnx")
+
+
+@torch.no_grad()
+def test_a_literal_clip_model_embeds_alike(tiny_vit, tmp_path):
+    export(tiny_vit, tmp_path / "out", "transformers")
+    slow = SlowClipModel(tmp_path / "out")
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    theirs = slow.image(pixels), slow.text(tiny_vit.tokenize(["a cat", "a drawing of two dogs"]))
+    for ours, other in zip(embeddings(tiny_vit.net, tiny_vit), theirs, strict=True):
+        torch.testing.assert_close(other, ours, rtol=1e-4, atol=1e-5)
