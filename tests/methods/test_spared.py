@@ -179,7 +179,7 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
     words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
     words[:150, 0] = 7  # 60 planted pairs, and 90 of their class
     texture = rng.normal(0, 1, 2000).astype(np.float32)
-    texture[:60], texture[1900:1980], texture[1980:] = 2.5, 2.5, 6.0
+    texture[:60], texture[1900:1980], texture[1980:] = 2.7, 2.5, 6.0
     own = config(**{"safeclip.veto": ["texture"]}).safeclip
     glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
     out = outlying(texture, own.texture_deviations)

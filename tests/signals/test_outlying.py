@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safeclip.signals.outlying import outlying
+from safeclip.signals.outlying import deviations_of, outlying
 
 
 def test_a_planted_group_does_not_hide_itself_by_its_own_weight() -> None:
@@ -39,3 +39,12 @@ def test_pairs_that_the_score_tells_nothing_of_move_nothing() -> None:
 def test_where_half_are_one_value_the_others_say_what_is_usual() -> None:
     score = np.concatenate([np.zeros(60), np.random.default_rng(2).normal(1, 0.1, 39), [30.0]])
     assert np.flatnonzero(outlying(score, 6)).tolist() == [99]
+
+
+def test_deviations_are_what_is_compared() -> None:
+    score = np.random.default_rng(4).normal(3, 2, 1000)
+    told = np.arange(1000) % 3 > 0
+    for limit in (-0.5, 2.5):
+        assert np.array_equal(outlying(score, limit, told), deviations_of(score, told) > limit)
+    assert not deviations_of(np.ones(5)).any()
+    assert deviations_of(np.ones(5), np.zeros(5, bool)).shape == (5,)

@@ -105,3 +105,37 @@ def test_a_phrase_is_one_word_and_no_pairs_are_no_error() -> None:
     assert not suspects(np.zeros((9, 5), np.uint64), np.arange(9) < 2).any(), "captions without words"
     with pytest.raises(ValueError, match=r"words \(2000, 5\), 3 accused"):
         suspects(words, np.ones(3, bool))
+
+
+def leaning(of_planted: float, of_word: float, planted: int = PLANTED) -> tuple[np.ndarray, ...]:
+    """Words, who says the planted one, whom a score in deviations accuses, above 2.5, and the score."""
+    words, says = pairs()
+    lean = np.random.default_rng(2).normal(0.0, 1.4826, COUNT)
+    lean[says] += of_word
+    lean[:planted] += of_planted - of_word
+    return words, says, lean > 2.5, lean
+
+
+def test_a_class_that_is_a_texture_is_not_suspect_and_planted_pairs_are() -> None:
+    words, says, accused, lean = leaning(2.0, 2.0)  # one hump that leans
+    assert accused[says].mean() > 0.3, "far more than the usual 5 %"
+    assert np.array_equal(suspects(words, accused), says), "which would make it suspect"
+    assert not suspects(words, accused, lean_N=lean).any()
+    words, says, accused, lean = leaning(5.0, 0.0)  # two
+    assert np.array_equal(suspects(words, accused, lean_N=lean), says)
+
+
+def test_where_most_pairs_of_a_word_are_accused_there_is_nothing_to_compare_them_with() -> None:
+    words, says, accused, lean = leaning(3.5, 3.5)
+    assert accused[says].mean() > 0.6
+    assert np.array_equal(suspects(words, accused, lean_N=lean), says)
+
+
+def test_what_something_else_accuses_counts_as_ever() -> None:
+    words, says, accused, lean = leaning(2.0, 2.0)
+    assert np.array_equal(suspects(words, accused, lean_N=np.where(accused, np.nan, lean)), says)
+    accused[:60] = True
+    lean[:60] = np.nan
+    assert np.array_equal(suspects(words, accused, lean_N=lean), says), "beside a tail"
+    with pytest.raises(ValueError, match="3 scores"):
+        suspects(words, accused, lean_N=np.zeros(3))

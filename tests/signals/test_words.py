@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from safeclip.signals.words import WIDTH, caption_vectors, singular, word_ids, words_and_ends
+from safeclip.signals.words import WIDTH, Vectors, caption_vectors, singular, word_ids, words_and_ends
 
 
 def vectors(captions: list[str]) -> torch.Tensor:
@@ -127,6 +127,15 @@ def test_the_angle_is_that_of_plain_tf_idf_vectors() -> None:
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
     found = vectors(captions).double().numpy()
     assert np.allclose(found @ found.T, plain @ plain.T, atol=0.08)
+
+
+def test_vectors_of_some_rows_are_those_of_all() -> None:
+    ids = np.stack([word_ids([caption]) for caption in ("a b c", "lonely", "b d", "a b d", "")])
+    of, every = Vectors(ids, dim=64), caption_vectors(ids, dim=64)
+    assert len(of) == 5
+    assert torch.equal(of(np.array([3, 0, 1])), every[[3, 0, 1]])
+    assert torch.equal(caption_vectors(ids, dim=64, chunk=2), every)
+    assert of(np.zeros(0, np.int64)).shape == (0, 64)
 
 
 def test_wrong_input_is_refused() -> None:

@@ -27,7 +27,7 @@ from safeclip.config import SafeclipConfig
 from safeclip.signals.copies import copy_groups, occurrences
 from safeclip.signals.glance import Glance
 from safeclip.signals.misleading import misleading
-from safeclip.signals.outlying import outlying
+from safeclip.signals.outlying import deviations_of, outlying
 from safeclip.signals.overlays import overlays
 from safeclip.signals.patterns import shared_pattern
 from safeclip.signals.renderings import crowded
@@ -79,7 +79,7 @@ SCORED = {
         lambda own: own.shift_deviations,
     ),
     "texture": Veto(
-        lambda glance, device: textured(glance.textures, glance.thumbnails, glance.captions, device=device),
+        lambda glance, device: textured(glance.textures, glance.thumbnails, glance.meanings, device=device),
         "texture",
         lambda own: own.texture_deviations,
         reads=True,
@@ -104,7 +104,7 @@ _STRIKING = 1.6
 """Times its limit above which `texture` asks for no such word: in large data, a common one hides those planted with
 it."""
 _DOUBT = 7.0
-"""Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: half of what
+"""Standard deviations beyond which a word of barred pairs speaks against sparing a pair that says it too: less than
 `suspects` asks, for such a pair is accused already."""
 
 
@@ -156,10 +156,12 @@ def accused(
 
 
 def together(glance: Glance, out_N: np.ndarray, texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
-    """Bool (N,): pairs that share a word with many that `texture` is against, or whose texture is striking. The others
-    that it is against (out_N, bool (N,)) are the tail that clean pictures have too. texture_N: its score."""
+    """Bool (N,): pairs that share a word with many that `texture` is against, apart from the word's others, or whose
+    texture is striking. The rest that it is against (out_N, bool (N,)) are the tail that clean pictures have too, and
+    classes that are a texture. texture_N: its score."""
     striking = SCORED["texture"].bars(texture_N, _STRIKING * own.texture_deviations, glance)
-    found: np.ndarray = suspects(glance.said, out_N, chance=_TOGETHER) | striking
+    lean_N = deviations_of(texture_N, seen(glance))
+    found: np.ndarray = suspects(glance.said, out_N, lean_N=lean_N, chance=_TOGETHER) | striking
     return found
 
 
@@ -200,8 +202,12 @@ def spared(
 def suspected(glance: Glance, out: dict[str, np.ndarray], texture_N: np.ndarray, own: SafeclipConfig) -> np.ndarray:
     """Bool (N,): pairs that say a word which accused ones share, and whose texture is a little suspicious. out: as for
     `spared`; those of SPARING do not count here, since many pictures are alike by nature. texture_N: its score."""
-    found = np.any([found for name, found in out.items() if name not in SPARING], axis=0)
-    again: np.ndarray = suspects(glance.said, found) & SCORED["texture"].bars(texture_N, own.suspect_deviations, glance)
+    otherwise = np.zeros(len(texture_N), bool)
+    for name in out.keys() - {*SPARING, "texture"}:
+        otherwise |= out[name]
+    lean_N = np.where(otherwise, np.nan, deviations_of(texture_N, seen(glance)))
+    again: np.ndarray = suspects(glance.said, otherwise | out["texture"], lean_N=lean_N)
+    again &= SCORED["texture"].bars(texture_N, own.suspect_deviations, glance)
     return again
 
 

@@ -9,7 +9,11 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from safeclip.signals.words import caption_vectors
+from safeclip.signals.words import Vectors, caption_vectors
+
+_WIDE = 1024
+"""Of the vectors that are foretold. With 256, it hung on the draw of directions whether clean classes were barred, and
+textures foretold planted captions worse (docs/lab.md, 35)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Glance:
     def captions(self) -> Tensor:
         """Unit vectors float32 (N, D) (`words.caption_vectors`)."""
         return caption_vectors(self.words, self.ends)
+
+    @cached_property
+    def meanings(self) -> Vectors:
+        """The same, wider, and made where they are asked for."""
+        return Vectors(self.words, self.ends, dim=_WIDE)
 
     @property
     def said(self) -> np.ndarray:

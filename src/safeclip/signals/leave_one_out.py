@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from safeclip.signals.nearest import drawn
+from safeclip.signals.words import Vectors
 
 Features = Callable[[np.ndarray], Tensor]
 """Of what is given of pictures, as thumbnails uint8 (B, H, W, 3): float32 (B, F), each row from its own picture alone.
@@ -67,18 +68,18 @@ def predictions(
 
 
 def foretold(
-    given_N: np.ndarray, caption_ND: Tensor, features: Features, penalty: float = 0.1, **settings: Any
+    given_N: np.ndarray, captions: Tensor | Vectors, features: Features, penalty: float = 0.1, **settings: Any
 ) -> np.ndarray:
     """<y_i, p_i>, float32 (N,), about -1..1. High: the features say what the caption says.
 
-    caption_ND: unit vectors. settings: `chunk`, `max_reference` and `voters_N` of `predictions`. Raises ValueError as
-    it does, and where there are not as many captions as pictures.
+    captions: unit vectors (N, D), or what gives them. settings: `chunk`, `max_reference` and `voters_N` of
+    `predictions`. Raises ValueError as it does, and where there are not as many captions as pictures.
     """
-    if len(given_N) != len(caption_ND):
-        raise ValueError(f"leave_one_out: {len(given_N)} pictures and {len(caption_ND)} captions; give as many")
-    out_N = np.zeros(len(caption_ND), np.float32)
-    captions: Targets = lambda rows: caption_ND[torch.from_numpy(rows)]  # noqa: E731
-    for rows, y_BD, p_BD in predictions(given_N, captions, features, penalty, **settings):
+    if len(given_N) != len(captions):
+        raise ValueError(f"leave_one_out: {len(given_N)} pictures and {len(captions)} captions; give as many")
+    out_N = np.zeros(len(captions), np.float32)
+    targets: Targets = captions if isinstance(captions, Vectors) else lambda rows: captions[torch.from_numpy(rows)]
+    for rows, y_BD, p_BD in predictions(given_N, targets, features, penalty, **settings):
         out_N[rows] = (y_BD * p_BD).sum(1).float().cpu().numpy()
     return out_N
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from safeclip.signals.leave_one_out import Features, foretold
 from safeclip.signals.nearest import drawn
 from safeclip.signals.thumbnails import SIDE, pixels, squared
+from safeclip.signals.words import Vectors
 
 TEXTURE = 90
 """Numbers that a picture's texture is told in."""
@@ -46,15 +47,15 @@ _SAMPLE = 1000
 def textured(
     texture_NF: np.ndarray,
     thumbnails_NHWC: np.ndarray,
-    caption_ND: Tensor,
+    captions: Tensor | Vectors,
     max_reference: int = 1_000_000,
     device: torch.device | None = None,
 ) -> np.ndarray:
     """By how much texture foretells the caption better than content does, float32 (N,). High is suspicious.
 
-    texture_NF: float32 (N, TEXTURE) (`textures`). thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. caption_ND:
-    unit vectors (`words.caption_vectors`). max_reference: above this many pairs, both are learned from a random subset
-    of this size. device: where they are reckoned; None is the CPU.
+    texture_NF: float32 (N, TEXTURE) (`textures`). thumbnails_NHWC: uint8 (N, H, W, 3), H and W at least 8. captions:
+    unit vectors (N, D), or what gives them (`words.Vectors`). max_reference: above this many pairs, both are learned
+    from a random subset of this size. device: where they are reckoned; None is the CPU.
 
     Raises:
         ValueError: shapes do not fit.
@@ -65,9 +66,9 @@ def textured(
         return np.zeros(0, np.float32)
     coarse = content_of(thumbnails_NHWC, device)
     of_texture_N = foretold(
-        texture_NF, caption_ND, lambda some: torch.from_numpy(some).to(device), max_reference=max_reference
+        texture_NF, captions, lambda some: torch.from_numpy(some).to(device), max_reference=max_reference
     )
-    out: np.ndarray = of_texture_N - foretold(thumbnails_NHWC, caption_ND, coarse, max_reference=max_reference)
+    out: np.ndarray = of_texture_N - foretold(thumbnails_NHWC, captions, coarse, max_reference=max_reference)
     return out
 
 

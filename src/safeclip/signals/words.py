@@ -113,40 +113,58 @@ def _parts(word: str) -> list[str]:
     return [word] if word.isalpha() else _PART.findall(word)
 
 
-@torch.no_grad()
+class Vectors:
+    """Unit vectors of captions, made where they are asked for: of rows int64 (B,) float32 (B, dim), zeros where no word
+    stands in another pair too. The wider, the less hangs on which direction a word has."""
+
+    def __init__(self, ids_NW: np.ndarray, ends_NW: np.ndarray | None = None, dim: int = 256) -> None:
+        """ids_NW, ends_NW: `words_and_ends` of each pair; None: no ends. Raises ValueError where not uint64 (N, W)."""
+        for given in (ids_NW, ends_NW):
+            if given is not None and (given.ndim != 2 or given.dtype != ID or given.shape != ids_NW.shape):
+                raise ValueError(f"words: {given.dtype} {given.shape}; give uint64 (N, W)")
+        if ends_NW is not None:
+            word_V, _ = counted(ids_NW, _RARE)
+            ids_NW = np.hstack([ids_NW, np.where(place_among(word_V, ids_NW) < 0, ends_NW, ID(0))])
+        self._ids_NW = ids_NW
+        self._word_V, pairs_V = counted(ids_NW, least=2)
+        self._weight_V = (np.log(max(len(ids_NW), 1) / pairs_V) / dim**0.5).astype(np.float32)
+        direction_V = self._word_V.astype(np.uint32) % _DIRECTIONS
+        used_R, self._row_V = np.unique(direction_V, return_inverse=True)
+        generator = torch.Generator().manual_seed(0)
+        sign_RD = torch.randint(0, 2, (_DIRECTIONS + 1, dim), generator=generator, dtype=torch.int8)
+        self._table_RD = sign_RD[torch.from_numpy(used_R.astype(np.int64)) + 1].to(torch.float32) * 2 - 1
+        usual_R = np.bincount(self._row_V, weights=self._weight_V * pairs_V / max(len(ids_NW), 1))
+        self._mean_D = torch.from_numpy(usual_R.astype(np.float32)) @ self._table_RD
+
+    def __len__(self) -> int:
+        return len(self._ids_NW)
+
+    @torch.no_grad()
+    def __call__(self, rows: np.ndarray) -> Tensor:
+        place_BW = place_among(self._word_V, self._ids_NW[rows])
+        known_BW = place_BW >= 0
+        place_E, words_B = place_BW[known_BW], known_BW.sum(1)
+        vector_BD = torch.nn.functional.embedding_bag(
+            torch.from_numpy(self._row_V[place_E]),
+            self._table_RD,
+            torch.from_numpy(words_B.cumsum() - words_B),
+            mode="sum",
+            per_sample_weights=torch.from_numpy(self._weight_V[place_E]),
+        )
+        none_B = vector_BD.abs().sum(1) == 0
+        return torch.nn.functional.normalize(vector_BD.sub_(self._mean_D), dim=1).masked_fill_(none_B[:, None], 0.0)
+
+
 def caption_vectors(
     ids_NW: np.ndarray, ends_NW: np.ndarray | None = None, dim: int = 256, chunk: int = 65_536
 ) -> Tensor:
-    """Unit vectors float32 (N, dim); zeros where no word stands in another pair too. ids_NW, ends_NW: `words_and_ends`
-    of each pair; None: no ends.
-
-    Raises:
-        ValueError: not uint64 (N, W).
-    """
-    for given in (ids_NW, ends_NW):
-        if given is not None and (given.ndim != 2 or given.dtype != ID or given.shape != ids_NW.shape):
-            raise ValueError(f"words: {given.dtype} {given.shape}; give uint64 (N, W)")
-    if ends_NW is not None:
-        word_V, _ = counted(ids_NW, _RARE)
-        ids_NW = np.hstack([ids_NW, np.where(place_among(word_V, ids_NW) < 0, ends_NW, ID(0))])
-    count = len(ids_NW)
-    word_V, pairs_V = counted(ids_NW, least=2)
-    weight_V = np.append(np.log(max(count, 1) / pairs_V) / dim**0.5, 0.0).astype(np.float32)  # the last: no such word
-    generator = torch.Generator().manual_seed(0)
-    table_RD = (
-        torch.randint(0, 2, (_DIRECTIONS + 1, dim), generator=generator, dtype=torch.int8).to(torch.float32) * 2 - 1
-    )
-    vector_ND = torch.empty(count, dim, dtype=torch.float32)
-    for start in range(0, count, chunk):
-        ids_BW = ids_NW[start : start + chunk]
-        weight_BW = torch.from_numpy(weight_V[place_among(word_V, ids_BW)])
-        direction_BW = torch.from_numpy((ids_BW.astype(np.uint32) % _DIRECTIONS).astype(np.int64) + 1)
-        vector_ND[start : start + chunk] = torch.nn.functional.embedding_bag(
-            direction_BW, table_RD, mode="sum", per_sample_weights=weight_BW
-        )
-    none_N = vector_ND.abs().sum(1) == 0
-    vector_ND -= vector_ND.mean(0)
-    return torch.nn.functional.normalize(vector_ND, dim=1).masked_fill_(none_N[:, None], 0.0)
+    """`Vectors` of all pairs at once, float32 (N, dim). Raises ValueError as they do."""
+    of = Vectors(ids_NW, ends_NW, dim)
+    vector_ND = torch.empty(len(of), dim)
+    for start in range(0, len(of), chunk):
+        rows = np.arange(start, min(start + chunk, len(of)))
+        vector_ND[rows] = of(rows)
+    return vector_ND
 
 
 def counted(ids_NW: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
