@@ -13,13 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from safeclip.errors import InputError
 from safeclip.model.build import Clip
 from safeclip.model.processor_files import image_settings, tokenizer_files
+from safeclip.model.weight_names import TRANSPOSED, counterparts
 from safeclip.run import writing
 
 
@@ -48,10 +48,9 @@ def _export(clip: Clip, folder: Path, form: str) -> list[Path]:
             _weights(folder / "open_clip_model.safetensors", weights),
         ]
     if form == "transformers":
-        config, renamed = _transformers_config(clip), _transformers_weights(clip.net)
         return [
-            _json(folder / "config.json", config),
-            _weights(folder / "model.safetensors", renamed),
+            _json(folder / "config.json", _transformers_config(clip)),
+            _weights(folder / "model.safetensors", _transformers_weights(clip.net, weights)),
             *_processor(folder, clip),
         ]
     raise InputError(f"--form {form}: choose among open_clip, transformers, safetensors")
@@ -70,9 +69,7 @@ def _transformers_config(clip: Clip) -> dict[str, Any]:
         k for k, value in about.items() if k not in _MAPPED["model_cfg"] and value is not None and value is not False
     ]
     if odd:
-        raise InputError(
-            f"--form transformers: {odd[0]} = {about[odd[0]]!r} has no counterpart in CLIPModel; use --form open_clip"
-        )
+        raise _no_counterpart(f"{odd[0]} = {about[odd[0]]!r}")
     activation = "quick_gelu" if about.get("quick_gelu") else "gelu"
     width, head = vision["width"], vision["head_width"]
     spelt = clip.tokenize.tokenizer  # the text tower is pooled at its end token, which may not be the last one known
@@ -116,10 +113,7 @@ def _mapped(clip: Clip, part: str) -> dict[str, Any]:
     if not isinstance(values.get("patch_size", 0), int):
         odd.append("patch_size")
     if odd:
-        raise InputError(
-            f"--form transformers: {part}.{odd[0]} = {values[odd[0]]!r} has no counterpart in CLIPModel; "
-            "use --form open_clip"
-        )
+        raise _no_counterpart(f"{part}.{odd[0]} = {values[odd[0]]!r}")
     return values
 
 
@@ -138,46 +132,21 @@ _MAPPED = {
 no embedding of a tower pooled at one token, or that the weights or the tokenizer's files hold."""
 
 
-def _transformers_weights(net: nn.Module) -> dict[str, Tensor]:
-    """open_clip's names to transformers' (CLIPModel), queries, keys and values apart."""
-    old = net.state_dict()
-    new = {
-        "logit_scale": old["logit_scale"],
-        "text_projection.weight": old["text_projection"].T,
-        "visual_projection.weight": old["visual.proj"].T,
-        "text_model.embeddings.token_embedding.weight": old["token_embedding.weight"],
-        "text_model.embeddings.position_embedding.weight": old["positional_embedding"],
-        "text_model.final_layer_norm.weight": old["ln_final.weight"],
-        "text_model.final_layer_norm.bias": old["ln_final.bias"],
-        "vision_model.embeddings.class_embedding": old["visual.class_embedding"],
-        "vision_model.embeddings.patch_embedding.weight": old["visual.conv1.weight"],
-        "vision_model.embeddings.position_embedding.weight": old["visual.positional_embedding"],
-    }
-    for theirs, ours in (("pre_layrnorm", "ln_pre"), ("post_layernorm", "ln_post")):
-        for part in ("weight", "bias"):
-            new[f"vision_model.{theirs}.{part}"] = old[f"visual.{ours}.{part}"]
-    for tower, prefix in (("text_model", "transformer.resblocks."), ("vision_model", "visual.transformer.resblocks.")):
-        for name, value in old.items():
-            if name.startswith(prefix):
-                number, _, rest = name.removeprefix(prefix).partition(".")
-                new |= {f"{tower}.encoder.layers.{number}.{key}": part for key, part in _block(rest, value).items()}
-    return {name: t.detach().cpu().contiguous().clone() for name, t in new.items()}
+def _transformers_weights(net: Any, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of an open_clip net by CLIPModel's names, queries, keys and values apart. Raises InputError where one
+    has no place there."""
+    names = counterparts(len(net.transformer.resblocks), len(net.visual.transformer.resblocks))
+    if odd := sorted(weights.keys() - names.keys()):
+        raise _no_counterpart(f"parameter {odd[0]}")
+    new: dict[str, Tensor] = {}
+    for ours, theirs in names.items():
+        value = weights[ours].T if ours in TRANSPOSED else weights[ours]
+        new |= zip(theirs, [value] if len(theirs) == 1 else value.chunk(len(theirs)), strict=True)
+    return {name: t.contiguous().clone() for name, t in new.items()}
 
 
-def _block(name: str, value: Tensor) -> dict[str, Tensor]:
-    if name.startswith("attn.in_proj_"):
-        kind = name.removeprefix("attn.in_proj_")
-        return {f"self_attn.{p}_proj.{kind}": part for p, part in zip("qkv", torch.chunk(value, 3), strict=True)}
-    for ours, theirs in (
-        ("attn.out_proj", "self_attn.out_proj"),
-        ("ln_1", "layer_norm1"),
-        ("ln_2", "layer_norm2"),
-        ("mlp.c_fc", "mlp.fc1"),
-        ("mlp.c_proj", "mlp.fc2"),
-    ):
-        if name.startswith(ours + "."):
-            return {theirs + name.removeprefix(ours): value}
-    raise InputError(f"--form transformers: no counterpart for parameter {name}; use --form open_clip")
+def _no_counterpart(what: str) -> InputError:
+    return InputError(f"--form transformers: {what} has no counterpart in CLIPModel; use --form open_clip")
 
 
 def _processor(folder: Path, clip: Clip) -> list[Path]:

@@ -24,6 +24,7 @@ from safeclip.model.build import Clip, clip_of, create_net
 from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.pictures import transformers_normalisation
 from safeclip.model.tokenizer import BoundedTokenizer
+from safeclip.model.weight_names import TRANSPOSED, counterparts
 
 VOCABULARY = 49408
 _POSITIONS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
@@ -158,44 +159,15 @@ def _open_clip_weights(folder: Path, weights: dict[str, Tensor], config: dict[st
             raise InputError(f"{folder / 'model.safetensors'}: no weight {name}; the file is not whole")
         return left.pop(name)
 
-    new = {
-        "logit_scale": take("logit_scale").reshape(()),
-        "text_projection": take("text_projection.weight").T,
-        "visual.proj": take("visual_projection.weight").T,
-        "token_embedding.weight": take("text_model.embeddings.token_embedding.weight"),
-        "positional_embedding": take("text_model.embeddings.position_embedding.weight"),
-        "visual.class_embedding": take("vision_model.embeddings.class_embedding"),
-        "visual.conv1.weight": take("vision_model.embeddings.patch_embedding.weight"),
-        "visual.positional_embedding": take("vision_model.embeddings.position_embedding.weight"),
-    }
-    norms = {
-        "ln_final": "text_model.final_layer_norm",
-        "visual.ln_pre": "vision_model.pre_layrnorm",
-        "visual.ln_post": "vision_model.post_layernorm",
-    }
-    towers = (("transformer", "text_model", "text_cfg"), ("visual.transformer", "vision_model", "vision_cfg"))
-    for kind in ("weight", "bias"):
-        for ours, theirs in norms.items():
-            new[f"{ours}.{kind}"] = take(f"{theirs}.{kind}")
-        for prefix, tower, part in towers:
-            for layer in range(config[part]["layers"]):
-                ours, theirs = f"{prefix}.resblocks.{layer}", f"{tower}.encoder.layers.{layer}"
-                parts = [take(f"{theirs}.self_attn.{p}_proj.{kind}") for p in "qkv"]
-                new[f"{ours}.attn.in_proj_{kind}"] = torch.cat(parts)
-                for here, there in _BLOCK.items():
-                    new[f"{ours}.{here}.{kind}"] = take(f"{theirs}.{there}.{kind}")
+    new: dict[str, Tensor] = {}
+    for ours, theirs in counterparts(config["text_cfg"]["layers"], config["vision_cfg"]["layers"]).items():
+        parts = [take(name) for name in theirs]
+        value = parts[0] if len(parts) == 1 else torch.cat(parts)
+        new[ours] = value.T if ours in TRANSPOSED else value
+    new["logit_scale"] = new["logit_scale"].reshape(())
     if left:
         raise InputError(f"{folder / 'model.safetensors'}: {next(iter(left))} has no place in open_clip's towers")
     return new
-
-
-_BLOCK = {
-    "attn.out_proj": "self_attn.out_proj",
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
 
 
 def _check_tokenizer(folder: Path) -> None:
