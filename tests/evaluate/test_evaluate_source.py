@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +10,12 @@ from safeclip.attacks import Manifest, plan, plan_targeted
 from safeclip.attacks.manifest import to_png
 from safeclip.config import DataConfig
 from safeclip.errors import InputError, RunError
-from safeclip.evaluate import evaluate_source
+from safeclip.evaluate import read_pairs
+from safeclip.evaluate import source as module
 from safeclip.evaluate.lines import _detection_lines, metric_lines
 from safeclip.evaluate.probe_pictures import probe_pictures, probe_splits
 from safeclip.evaluate.run import _seen
+from safeclip.evaluate.source import evaluate_source
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import Constant, Diverged, FakeReader, Perfect
 from tests.evaluate.test_probe import splits
@@ -208,7 +209,7 @@ def test_a_limit_may_keep_to_few_shards():
 
 
 def test_retrieval_takes_a_bounded_number_of_images(monkeypatch):
-    monkeypatch.setattr(sys.modules["safeclip.evaluate"], "RETRIEVAL_IMAGES", 12)
+    monkeypatch.setattr(module, "RETRIEVAL_IMAGES", 12)
     metrics = evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])
     assert metrics["retrieval"]["n_images"] == 12
     assert metrics["zero_shot"]["n"] == 40
@@ -252,7 +253,7 @@ def test_captions_and_images_stay_together():
 
 
 def test_progress_is_told_where_there_is_much_to_read_and_nobody_asked_for_quiet(monkeypatch, capfd):
-    monkeypatch.setattr(sys.modules["safeclip.evaluate"], "_SOON", 10)
+    monkeypatch.setattr(read_pairs, "_SOON", 10)
     evaluate_source(Perfect(), FakeReader(TEST), ["a {}"])
     assert capfd.readouterr().err == ""
     evaluate_source(Perfect(), FakeReader(TEST), ["a {}"], quiet=False)

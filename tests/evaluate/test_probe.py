@@ -11,10 +11,10 @@ import pytest
 from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
 from safeclip.data.sources.emoji import EmojiMakeup, EmojiSource
 from safeclip.errors import InputError
-from safeclip.evaluate import evaluate_source
 from safeclip.evaluate import probe as module
 from safeclip.evaluate.probe import Embedded, linear_probe, sought
 from safeclip.evaluate.probe_pictures import probe_pictures, probe_splits
+from safeclip.evaluate.source import evaluate_source
 from tests.attacks.fakes import FakeSource
 from tests.evaluate.fakes import FakeReader, Perfect
 from tests.reference.probe import objective_gradient

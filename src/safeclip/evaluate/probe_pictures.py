@@ -17,8 +17,8 @@ from safeclip.data.pairs import NoSuchSplit, Source
 from safeclip.data.read import Reads
 from safeclip.data.same import same_pictures
 from safeclip.errors import InputError
-from safeclip.evaluate import read_pairs
 from safeclip.evaluate.probe import Embedded
+from safeclip.evaluate.read_pairs import read_pairs
 from safeclip.evaluate.zero_shot import Embeds
 
 VAL_SPLITS = ("val", "valid", "validation", "dev")

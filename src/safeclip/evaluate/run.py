@@ -15,9 +15,9 @@ from safeclip.data.read import Reader
 from safeclip.data.same import same_pictures
 from safeclip.data.sources import READ_BY, open_classed, open_pairs
 from safeclip.errors import InputError
-from safeclip.evaluate import evaluate_source
 from safeclip.evaluate.detection import detection
 from safeclip.evaluate.probe_pictures import probe_pictures, probe_splits
+from safeclip.evaluate.source import evaluate_source
 from safeclip.model import precision
 from safeclip.model.build import Clip, build
 from safeclip.model.embed import Embedder
