@@ -8,7 +8,8 @@ import pytest
 from safeclip.attacks import Trigger, plan, plan_backdoor, plan_targeted
 from safeclip.attacks.manifest import Manifest, Planted
 from safeclip.errors import InputError
-from safeclip.evaluate.attack_success import Evaluated, backdoor_success, swap_success, targeted_success
+from safeclip.evaluate.attack_success import backdoor_success, swap_success, targeted_success
+from safeclip.evaluate.evaluated import Evaluated
 from safeclip.evaluate.source import evaluate_source
 from safeclip.evaluate.zero_shot import class_embeddings
 from tests.attacks.fakes import CLASSES, FakeSource

@@ -11,7 +11,8 @@ import torch
 from safeclip.attacks import Manifest, plan
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.errors import InputError, RunError
-from safeclip.evaluate.attack_success import Evaluated, attack_success, swap_success, text_success
+from safeclip.evaluate.attack_success import attack_success, swap_success, text_success
+from safeclip.evaluate.evaluated import Evaluated
 from safeclip.evaluate.source import evaluate_source
 from safeclip.evaluate.zero_shot import class_embeddings
 from tests.attacks.fakes import CLASSES, FakeSource

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from safeclip.errors import InputError
-from safeclip.evaluate.attack_success import wilson
+from safeclip.evaluate.wilson import wilson
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 16), (1, 16), (15, 16), (16, 16), (7, 300), (50, 100), (1, 1), (123, 456)])

@@ -23,30 +23,11 @@ from torch import Tensor
 from safeclip.attacks.manifest import Manifest
 from safeclip.attacks.text_trigger import TextTrigger
 from safeclip.data.mentions import Mentions
+from safeclip.data.spread import spread
 from safeclip.errors import InputError
 from safeclip.evaluate.control import control
-from safeclip.evaluate.evaluated import (
-    Evaluated,
-    check_apart,
-    class_of,
-    example,
-    index_of,
-    result_of,
-    share_of,
-    spread,
-)
-from safeclip.evaluate.wilson import wilson
+from safeclip.evaluate.evaluated import Evaluated, check_apart, class_of, example, index_of, result_of, share_of
 from safeclip.evaluate.zero_shot import Embeds, calls, finite, ranks
-
-__all__ = [
-    "Evaluated",
-    "attack_success",
-    "backdoor_success",
-    "swap_success",
-    "targeted_success",
-    "text_success",
-    "wilson",
-]
 
 EXAMPLES = 12
 LIMIT = 2000
@@ -129,7 +110,7 @@ def backdoor_success(
         raise InputError(
             f"attack {name}: every picture evaluated is of the target class {wanted!r}; evaluate on more classes"
         )
-    rows = spread(rows, limit)
+    rows = rows[spread(len(rows), limit)]
     uids = clean.uids_N[rows].tolist()
     parts = []
     for some in _chunks(uids):
@@ -142,7 +123,7 @@ def backdoor_success(
     base = share_of((before_N == target) & before_strict_N)
     examples = [
         example(uids[i], class_of(clean, rows[i]), wanted, clean.class_names[int(called_N[i])], bool(hit_N[i]))
-        for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
+        for i in spread(len(rows), EXAMPLES).tolist()
     ]
     found = result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, true_rate, examples)
     return {**found, "control": control(clean, rows, called_N, strict_N, target)}
@@ -169,7 +150,7 @@ def swap_success(manifest: Manifest, name: str, clean: Evaluated) -> dict[str, A
     base = float(hit_N[other_N].mean()) if other_N.any() else None
     examples = [
         example(int(clean.uids_N[row]), swapped, wanted, clean.class_names[called_N[row]], bool(hit_N[row]))
-        for row in spread(rows, EXAMPLES).tolist()
+        for row in rows[spread(len(rows), EXAMPLES)].tolist()
     ]
     true_rate = float(right_N[rows].mean())
     found = result_of(manifest, name, wanted, int(hit_N[rows].sum()), len(rows), base, true_rate, examples)
@@ -200,7 +181,7 @@ def text_success(
         raise InputError(
             f"attack {name}: no caption evaluated is of another class than {wanted!r}; evaluate on more classes"
         )
-    rows = spread(np.array(list(texts), np.int64), limit)
+    rows = np.array(list(texts), np.int64)[spread(len(texts), limit)]
     plain = [texts[row] for row in rows.tolist()]
     uids = clean.uids_N[rows].tolist()
     bearing = [trigger(text, about["seed"], uid, stream=1) for text, uid in zip(plain, uids, strict=True)]
@@ -212,7 +193,7 @@ def text_success(
     examples = [
         example(uids[i], class_of(clean, rows[i]), wanted, clean.class_names[int(found_N[i])], bool(hit_N[i]))
         | {"text": bearing[i][:300]}
-        for i in spread(np.arange(len(rows)), EXAMPLES).tolist()
+        for i in spread(len(rows), EXAMPLES).tolist()
     ]
     found = result_of(manifest, name, wanted, int(hit_N.sum()), len(rows), base, share_of(right_N), examples)
     return {**found, "control": control(clean, rows, found_N, strict_N, target)}

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
-from safeclip.data.spread import spread as places
 from safeclip.errors import InputError
 from safeclip.evaluate.wilson import wilson
 
@@ -36,12 +35,6 @@ class Evaluated:
 def share_of(hit_N: Tensor) -> float:
     """Share of True in a bool (N,), N at least 1."""
     return int(hit_N.sum()) / len(hit_N)
-
-
-def spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spread."""
-    some: np.ndarray = rows[places(len(rows), most)]
-    return some
 
 
 def result_of(
