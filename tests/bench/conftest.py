@@ -6,8 +6,7 @@ import functools
 
 import pytest
 
-from safeclip.data import sources
-from safeclip.data.sources import open_source
+from safeclip.data.sources import open_source, spec
 from tests.bench.made import Laboratory, laboratory
 
 _OPEN = functools.cache(open_source)
@@ -15,7 +14,7 @@ _OPEN = functools.cache(open_source)
 
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "open_source", _OPEN)
+    monkeypatch.setattr(spec, "open_source", _OPEN)
 
 
 @pytest.fixture
