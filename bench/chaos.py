@@ -26,7 +26,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from safeclip.run import RunDir, machine, write_json  # noqa: E402
+from safeclip.run import RunDir, latest_name, machine, write_json  # noqa: E402
 from tests import tiny  # noqa: E402
 from tests.outcome import differences, outcome  # noqa: E402
 from tests.train.lives import live  # noqa: E402
@@ -96,14 +96,13 @@ def _moment(random: np.random.Generator, whole: dict[str, Any], kills: int, done
 
 def _life(moment: dict[str, Any], code: int, run: RunDir) -> dict[str, Any]:
     """How it ended and what it left."""
-    pointer = run.checkpoints / "latest"
     torn = sorted(path.name for path in run.checkpoints.glob(".*")) if run.checkpoints.exists() else []
     return {
         "signal": signal.Signals(moment["number"]).name,
         "by": "cpu" if "cpu" in moment else "touch",
         "at": round(moment["cpu"], 3) if "cpu" in moment else moment["touch"],
         "code": code,
-        "left": pointer.read_text().strip() if pointer.exists() else None,
+        "left": latest_name(run.checkpoints),
         "half_written": torn,
     }
 

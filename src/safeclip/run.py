@@ -117,6 +117,13 @@ class RunDir:
         return json.loads(self.metrics_file.read_text(encoding="utf-8")) if self.metrics_file.is_file() else None
 
 
+def latest_name(checkpoints: Path) -> str | None:
+    """What `latest` in this folder says, None where there is none. Any text may stand there: whoever goes by it looks
+    whether it names a checkpoint."""
+    pointer = checkpoints / "latest"
+    return pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else None
+
+
 def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
     """One row a pair: uid int64, similarity float32, safe bool, and whatever else the method has.
 

@@ -31,7 +31,7 @@ from safeclip.data.pairs import Source
 from safeclip.errors import InputError
 from safeclip.model.build import Clip, build
 from safeclip.model.embed import Embedder
-from safeclip.run import RunDir
+from safeclip.run import RunDir, latest_name
 
 _STREAM = 0x5D06
 _CHUNK = 16
@@ -142,8 +142,7 @@ def _embed(clip: Clip, levels_BCHW: Tensor) -> Tensor:
 
 def _newest(run: RunDir) -> Path:
     """Folder of the run's newest checkpoint."""
-    pointer = run.checkpoints / "latest"
-    name = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
+    name = latest_name(run.checkpoints)
     if not name or Path(name).name != name:
         raise InputError(f"surrogate.model = {str(run.path)!r}: holds no checkpoint; train first, or name another run")
     return run.checkpoints / name

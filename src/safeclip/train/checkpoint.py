@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from safeclip.errors import InputError, RunError, reason
-from safeclip.run import replacing, sync, writing
+from safeclip.run import latest_name, replacing, sync, writing
 from safeclip.train.distributed.sharded import laid_out_as
 
 _OPTIMIZER = "optimizer."
@@ -57,10 +57,9 @@ def save(
         sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
-        newest = (folder / "latest").read_text("utf-8").strip() if (folder / "latest").exists() else "none yet"
         raise RunError(
             f"{folder / name}: checkpoint cannot be written ({reason(error)}); make room, and "
-            f"`safeclip train --resume` goes on from the one before ({newest})"
+            f"`safeclip train --resume` goes on from the one before ({latest_name(folder) or 'none yet'})"
         ) from None
     with replacing(folder / "latest") as file:
         file.write_text(name + "\n", encoding="utf-8")
@@ -71,16 +70,14 @@ def save(
 
 def latest(folder: Path) -> Path | None:
     """The checkpoint that `latest` names, None where the run has none yet. Raises InputError where it names nothing."""
-    pointer = folder / "latest"
-    if not pointer.is_file():
+    name = latest_name(folder)
+    if name is None:
         return None
-    name = pointer.read_text(encoding="utf-8", errors="replace").strip()
-    path = folder / name
-    if Path(name).name != name or not (path / "state.json").is_file():
+    if Path(name).name != name or not (folder / name / "state.json").is_file():
         raise InputError(
-            f"{pointer}: names {name!r}, which is no whole checkpoint; write the name of another one into it"
+            f"{folder / 'latest'}: names {name!r}, which is no whole checkpoint; write the name of another one into it"
         )
-    return path
+    return folder / name
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
@@ -89,8 +86,7 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
     The one that `latest` names, else the newest before it whose files are as they were written. Raises InputError where
     there are checkpoints and not one is whole.
     """
-    pointer = folder / "latest"
-    named = pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else ""
+    named = latest_name(folder) or ""
     found = _by_age(folder) if folder.is_dir() else []
     if _NAME.fullmatch(named):
         found = [folder / named] + [path for path in found if _age(path) < _age(folder / named)]
