@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from safeclip.attacks.triggers import TRIGGERS
-from safeclip.attacks.triggers.checks import require
+from safeclip.attacks.triggers.checks import check
 from safeclip.data.draws import uniforms
 from safeclip.errors import InputError
 
@@ -30,10 +30,10 @@ class Trigger:
     params: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require(self.name in TRIGGERS, "name", self.name, f"give one of {', '.join(TRIGGERS)}")
+        check(self.name in TRIGGERS, "name", self.name, f"give one of {', '.join(TRIGGERS)}")
         known = parameters(self.name)
         for name in self.params:
-            require(name in known, "params", name, f"{self.name} takes {', '.join(known)}")
+            check(name in known, "params", name, f"{self.name} takes {', '.join(known)}")
         self(np.zeros((8, 8, 3), np.uint8), 0, 0)  # speaks up about the values now, not in the middle of a run
 
     def __call__(self, image_HWC: np.ndarray, seed: int, uid: int, stream: int = 0) -> np.ndarray:

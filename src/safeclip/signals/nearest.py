@@ -111,7 +111,7 @@ def distances(
         ValueError: embedding_ND is not (N, D), or k, chunk or max_reference is below 1.
         RunError: an embedding is not finite.
     """
-    check("distances", k, chunk, max_reference, image=embedding_ND)
+    check_embeddings("distances", k, chunk, max_reference, image=embedding_ND)
     embedding_ND = embedding_ND.detach().float()
     count, lies = len(embedding_ND), embedding_ND.device
     k = max(0, min(k, min(count, max_reference) - 1))
@@ -145,7 +145,7 @@ def drawn(given_N: np.ndarray | Tensor, most: int) -> np.ndarray:
     return reference(len(given_N), most, seed=int.from_bytes(digest, "big"))
 
 
-def check(where: str, k: int, chunk: int, max_reference: int, **embeddings: Tensor) -> None:
+def check_embeddings(where: str, k: int, chunk: int, max_reference: int, **embeddings: Tensor) -> None:
     """Raises ValueError on shapes that do not fit or numbers below 1, RunError on embeddings that are not finite."""
     count = len(next(iter(embeddings.values())))
     if any(e.ndim != 2 or len(e) != count for e in embeddings.values()):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeclip.signals.nearest import check, drawn, nearest
+from safeclip.signals.nearest import check_embeddings, drawn, nearest
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def neighbour_agreement(
     """
     image_ND, text_ND = image_ND.detach(), text_ND.detach()
     device = image_ND.device if device is None else device
-    check("neighbours", k, chunk, max_reference, image=image_ND, text=text_ND)
+    check_embeddings("neighbours", k, chunk, max_reference, image=image_ND, text=text_ND)
     if groups_N is not None and groups_N.shape != (len(image_ND),):
         raise ValueError(f"neighbours: groups_N has shape {groups_N.shape}; give ({len(image_ND)},)")
     among_M = drawn(image_ND, max_reference)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from safeclip.errors import InputError
+from safeclip.config import checks
 
 
-def require(ok: bool, name: str, value: object, mend: str) -> None:
-    """Raises InputError unless ok."""
-    if not ok:
-        raise InputError(f"trigger.{name} = {str(value)[:60]!r}: {mend}")
+def check(ok: bool, name: str, value: object, mend: str) -> None:
+    """Raises InputError unless ok. value: cut, for it may be of any length."""
+    checks.check(ok, f"trigger.{name}", str(value)[:60], mend)
 
 
 def number(name: str, value: object, low: float, high: float) -> None:
     """A finite number within low..high."""
     ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high  # NaN is in no range
-    require(ok, name, value, f"give a number from {low:g} to {high:g}")
+    check(ok, name, value, f"give a number from {low:g} to {high:g}")
 
 
 def whole(name: str, value: object, low: int, high: int) -> None:
     """A whole number within low..high."""
     ok = isinstance(value, int) and not isinstance(value, bool)
-    require(ok and low <= value <= high, name, value, f"give a whole number from {low} to {high}")  # type: ignore[operator]
+    check(ok and low <= value <= high, name, value, f"give a whole number from {low} to {high}")  # type: ignore[operator]
 
 
 def choice(name: str, value: object, among: tuple[str, ...]) -> None:
     """One of the names."""
-    require(isinstance(value, str) and value in among, name, value, f"give one of {', '.join(among)}")
+    check(isinstance(value, str) and value in among, name, value, f"give one of {', '.join(among)}")

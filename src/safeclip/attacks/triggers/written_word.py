@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from safeclip.attacks.triggers.canvas import central_square, mix, remembered
-from safeclip.attacks.triggers.checks import number, require
+from safeclip.attacks.triggers.checks import check, number
 from safeclip.attacks.triggers.glyphs import CHARACTERS, written
 
 MAX_LETTERS = 24
@@ -28,7 +28,7 @@ def written_word(
     number("span", span, 0.01, 1)
     plain = isinstance(word, str) and word.isascii() and {*word.upper()} <= {*CHARACTERS}
     ok = plain and 0 < len(word.strip()) <= len(word) <= MAX_LETTERS
-    require(ok, "word", word, f"give 1 to {MAX_LETTERS} letters A to Z, digits and spaces")
+    check(ok, "word", word, f"give 1 to {MAX_LETTERS} letters A to Z, digits and spaces")
     height, width = image_HWC.shape[:2]
     cover = _cover(height, width, word.upper(), float(span)).astype(np.float32) / np.float32(255)
     return mix(image_HWC, RED, cover * np.float32(alpha))
