@@ -49,7 +49,7 @@ def test_the_order_is_the_one_of_the_design() -> None:
     [
         (
             "train",
-            r"\b(Safe|Ro|Clean)Clip\b|\bmethods\.(clip|safeclip|roclip|cleanclip|filter)\b"
+            r"\b(Plain|Safe|Ro|Clean)Clip\b|\bmethods\.(clip|safeclip|roclip|cleanclip|filter)\b"
             r"|[\"'](clip|safeclip|roclip|cleanclip|filter)[\"']",
         ),
         ("methods", r"\bopen\(|\.parquet|\.jsonl|\bjson\b|pathlib|\bos\."),

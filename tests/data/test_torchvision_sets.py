@@ -96,7 +96,7 @@ def test_pictures_and_classes_are_those_that_torchvision_sees(name: str, split: 
 @pytest.mark.parametrize("name", ["EuroSAT", "Caltech101"])
 def test_a_set_without_parts_is_the_one_that_torchvision_sees(name: str, tmp_path: Path) -> None:
     MAKE[name](tmp_path)
-    theirs = [(pixels, torchvision_sets.image_sets.words(kind)) for pixels, kind in by_torchvision(name, tmp_path, "")]
+    theirs = [(pixels, torchvision_sets.image_sets.spaced(kind)) for pixels, kind in by_torchvision(name, tmp_path, "")]
     assert seen(opened(name, tmp_path, "all")) == theirs
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from safeclip.config import DataConfig, ModelConfig, ViewsConfig
-from safeclip.data.loader import CLEAN, Loader, drawn
+from safeclip.data.loader import CLEAN, Loader, drawn_captions
 from safeclip.data.pairs import BadPair
 from safeclip.data.plan import Batch
 from safeclip.model.build import build
@@ -119,7 +119,7 @@ def test_a_pair_is_scored_by_the_caption_that_the_epoch_trains_on_so_that_none_s
     seen = set()
     for epoch in range(1, 7):
         bad = BadPairs(tmp_path / "bad_pairs.parquet", 6, 0.5)
-        draw = partial(drawn, seed=4, epoch=epoch)
+        draw = partial(drawn_captions, seed=4, epoch=epoch)
         found = scoring.embed_all(reader, embedder, bad, draw, True, nothing)
         trained = loader.make(epoch, Batch(uids, "clean")).tokens[0]
         torch.testing.assert_close(found.text[uids], embedder.tokens(trained), rtol=1e-4, atol=1e-5)

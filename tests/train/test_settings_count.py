@@ -13,7 +13,7 @@ import torch
 from safeclip.config import DataConfig, ModelConfig, ViewsConfig
 from safeclip.data.draws import uniforms
 from safeclip.data.image_views import CROP_DRAWS, random_crop
-from safeclip.data.loader import Loader, Recipe, drawn
+from safeclip.data.loader import Loader, Recipe, drawn_captions
 from safeclip.data.plan import Batch, plan
 from safeclip.data.read import Reader
 from safeclip.methods import build_method
@@ -132,7 +132,9 @@ def test_a_view_is_made_with_the_settings_crop_and_strength():
     draws = uniforms(4, 3, uids, 10, CROP_DRAWS)
     for i, uid in enumerate(uids.tolist()):
         assert np.array_equal(made.images[0, i].numpy(), random_crop(source[uid].image, SIZE, (0.9, 1.0), draws[i]))
-    assert torch.equal(made.tokens[0], tokenize(drawn([source.captions(u) for u in uids.tolist()], uids, 4, 3)))
+    assert torch.equal(
+        made.tokens[0], tokenize(drawn_captions([source.captions(u) for u in uids.tolist()], uids, 4, 3))
+    )
 
 
 def test_numbers_of_the_presets():
@@ -180,7 +182,7 @@ def test_a_scoring_pass_reads_the_captions_that_its_own_epoch_trains_on(choice, 
     if choice == "mean":
         assert asked == [None]
     else:
-        assert asked[0](captions, uids) == drawn(captions, uids, seed=5, epoch=3)
+        assert asked[0](captions, uids) == drawn_captions(captions, uids, seed=5, epoch=3)
 
 
 def test_a_seed_is_that_of_the_weights_and_of_the_views(tmp_path):

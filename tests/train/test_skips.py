@@ -85,7 +85,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def planned(cfg, epoch: int, batch: int) -> list[int]:
-    return plain.Clip(cfg, 240, 128).plan(epoch, np.ones(240, bool)).batches[batch].uids.tolist()
+    return plain.PlainClip(cfg, 240, 128).plan(epoch, np.ones(240, bool)).batches[batch].uids.tolist()
 
 
 def test_a_skipped_step_is_logged_with_all_its_uids_and_the_run_goes_on(

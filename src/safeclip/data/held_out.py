@@ -16,10 +16,10 @@ VAL_SHARE = 0.1
 _STREAM = 0x5E7A
 
 
-def drawn(labels_N: np.ndarray, take: Callable[[int], int], seed: int = 0) -> np.ndarray:
+def set_aside(labels_N: np.ndarray, take: Callable[[int], int], seed: int = 0) -> np.ndarray:
     """Mask, bool (N,), of `take(n)` pictures of each class that has n of them. labels_N: int, -1 where unknown.
 
-    >>> int(drawn(np.array([0, 0, 0, 1, 1, -1]), lambda n: n // 2).sum())
+    >>> int(set_aside(np.array([0, 0, 0, 1, 1, -1]), lambda n: n // 2).sum())
     2
     """
     mask_N = np.zeros(len(labels_N), bool)

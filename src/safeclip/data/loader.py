@@ -180,7 +180,7 @@ class Loader:
             rows.append(row)
             captions.append(found)
         uids = planned[rows]
-        texts = drawn(captions, uids, self.seed, epoch)
+        texts = drawn_captions(captions, uids, self.seed, epoch)
         colour, tokens = [], []
         for drawn_BK in (of_view[rows] for of_view in draws):
             words, paint = drawn_BK[:, CROP_DRAWS : CROP_DRAWS + TEXT_DRAWS], drawn_BK[:, CROP_DRAWS + TEXT_DRAWS :]
@@ -201,7 +201,7 @@ class Loader:
         return clean_crop(picture, self.size)
 
 
-def drawn(captions: Sequence[Sequence[str]], uids: np.ndarray, seed: int, epoch: int) -> list[str]:
+def drawn_captions(captions: Sequence[Sequence[str]], uids: np.ndarray, seed: int, epoch: int) -> list[str]:
     """Of each pair the caption that this epoch trains on. captions: of each of the uids."""
     which = uniforms(seed, epoch, uids, _CAPTION_STREAM, 1)[:, 0]
     return [some[int(u * len(some))] for some, u in zip(captions, which.tolist(), strict=True)]

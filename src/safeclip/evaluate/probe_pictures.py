@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from safeclip.data.draws import shuffled
-from safeclip.data.held_out import drawn, val_count
+from safeclip.data.held_out import set_aside, val_count
 from safeclip.data.pairs import NoSuchSplit, Source
 from safeclip.data.read import Reads
 from safeclip.data.same import same_pictures
@@ -74,7 +74,7 @@ def probe_pictures(
     train = _embedded(embedder, reader_of(splits.train), place, limit, threads)
     if splits.val is not None:
         return train, _embedded(embedder, reader_of(splits.val), place, limit, threads)
-    held_N = drawn(train.labels_N, val_count)
+    held_N = set_aside(train.labels_N, val_count)
     parts = [Embedded(train.image_ND[mask_N], train.labels_N[mask_N]) for mask_N in (~held_N, held_N)]
     return parts[0], parts[1]
 

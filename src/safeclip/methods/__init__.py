@@ -7,13 +7,13 @@ from collections.abc import Callable
 from safeclip.config import RunConfig
 from safeclip.methods.base import Method
 from safeclip.methods.cleanclip import CleanClip
-from safeclip.methods.clip import Clip
+from safeclip.methods.clip import PlainClip
 from safeclip.methods.filter import Filter
 from safeclip.methods.roclip import RoClip
 from safeclip.methods.safeclip import SafeClip
 
 METHODS: dict[str, Callable[[RunConfig, int, int, bool], Method]] = {
-    "clip": Clip,
+    "clip": PlainClip,
     "safeclip": SafeClip,
     "roclip": RoClip,
     "cleanclip": CleanClip,

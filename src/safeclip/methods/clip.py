@@ -45,7 +45,7 @@ def one_objective(
     return Epoch(phase, batches, {objective: Schedule(rate or optim.rate, steps, shared=shared)})
 
 
-class Clip(Method):
+class PlainClip(Method):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         self.config = config
         self.objectives = {"clip": clip_objective(config)}

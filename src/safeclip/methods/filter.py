@@ -21,7 +21,7 @@ import torch
 from safeclip.config import RunConfig
 from safeclip.errors import RunError
 from safeclip.methods.base import Embeddings, Epoch, State, Tools
-from safeclip.methods.clip import Clip, one_objective
+from safeclip.methods.clip import PlainClip, one_objective
 from safeclip.signals.copies import copy_groups
 from safeclip.signals.dao import dao
 from safeclip.signals.kdist import kdist
@@ -34,7 +34,7 @@ OUTLIERS: dict[str, Callable[..., np.ndarray]] = {"kdist": kdist, "slof": slof, 
 """Detectors that read the image embeddings alone."""
 
 
-class Filter(Clip):
+class Filter(PlainClip):
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         super().__init__(config, pairs, dim, decides)
         self.own, self.look = config.filter, config.filter.look(config.epochs)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import RunConfig, to_dict
-from safeclip.data.loader import Inputs, Loader, drawn
+from safeclip.data.loader import Inputs, Loader, drawn_captions
 from safeclip.data.plan import digest
 from safeclip.data.read import Reader
 from safeclip.data.sources import open_pairs
@@ -265,7 +265,7 @@ class _Trainer:
 
     def _tools(self, bar: Bar) -> Tools:
         """What the method may ask for at the start of an epoch."""
-        draw = partial(drawn, seed=self.config.seed, epoch=self.at.epoch)
+        draw = partial(drawn_captions, seed=self.config.seed, epoch=self.at.epoch)
         scored, looked = (partial(self._progress, bar, what) for what in ("scoring", "looking at the data"))
         one = None if self.config.data.caption_choice == "mean" else draw
         return Tools(

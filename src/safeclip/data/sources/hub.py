@@ -16,8 +16,7 @@ import numpy as np
 from safeclip.data.pairs import BadPair, NoSuchSplit, Pair
 from safeclip.data.sources import columns as find
 from safeclip.data.sources.image_files import ImageFiles
-from safeclip.data.sources.labelled import Codes, Labelled
-from safeclip.data.sources.labelled import fingerprint as mark
+from safeclip.data.sources.labelled import Codes, Labelled, fingerprint
 from safeclip.errors import InputError, reason
 
 
@@ -41,7 +40,7 @@ class HubSource(Labelled):
         image = find.image_column(columns, image_column, name)
         extra = f"{rows.builder_name} {rows.version} {sorted(columns)}"
         super().__init__(
-            name, mark("hf", [], split, len(rows), extra=f"{os.path.basename(name)} {extra}"), len(rows), classes
+            name, fingerprint("hf", [], split, len(rows), extra=f"{os.path.basename(name)} {extra}"), len(rows), classes
         )
         self._pairs = _undecoded(rows.select_columns([image, *captions]), image)
         self._texts = rows.select_columns(list(captions))

@@ -120,7 +120,7 @@ def class_folders(*parts: str, name_of: Callable[[str], str] = str, left_out: st
     return read
 
 
-def words(name: str) -> str:
+def spaced(name: str) -> str:
     """AnnualCrop -> Annual Crop."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 

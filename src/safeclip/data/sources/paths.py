@@ -68,7 +68,7 @@ def expand(path: str, endings: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def part_of(path: str, split: str, endings: Sequence[str]) -> str:
+def split_folder(path: str, split: str, endings: Sequence[str]) -> str:
     """The folder of `split` in a folder of folders named for splits, which has no file of these endings itself; else
     `path`, and for `all`. Raises NoSuchSplit."""
     if split == "all" or not os.path.isdir(path):

@@ -24,7 +24,7 @@ from safeclip.data.sources.clip_benchmark import beside, check_count, named
 from safeclip.data.sources.folder import TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
-from safeclip.data.sources.paths import Stamp, expand, is_url, part_of, stamps
+from safeclip.data.sources.paths import Stamp, expand, is_url, split_folder, stamps
 from safeclip.data.sources.ranges import Ranges
 from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
@@ -181,7 +181,7 @@ def open_shards(
     `split`.
     """
     path = os.path.expanduser(path) if "://" not in path else path
-    path = part_of(path, split, (".tar",))
+    path = split_folder(path, split, (".tar",))
     files = expand(path, (".tar",))
     if os.path.isdir(path):
         check_count(files)

@@ -20,7 +20,7 @@ from safeclip.data.sources import columns as find
 from safeclip.data.sources.delimited import Delimited
 from safeclip.data.sources.image_files import ImageFiles
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint
-from safeclip.data.sources.paths import expand, is_url, part_of
+from safeclip.data.sources.paths import expand, is_url, split_folder
 from safeclip.data.sources.row_groups import RowGroups
 from safeclip.errors import InputError
 
@@ -123,7 +123,7 @@ def _open_delimited(
 
 def _files(path: str, endings: tuple[str, ...], *, split: str = "train", **_: Any) -> list[str]:
     path = path if is_url(path) else os.path.expanduser(path)
-    return expand(part_of(path, split, endings), endings)
+    return expand(split_folder(path, split, endings), endings)
 
 
 def _rows_of(table: Table, column: str | None, split: str, where: str) -> np.ndarray | None:

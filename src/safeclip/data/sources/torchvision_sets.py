@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from safeclip.data.held_out import drawn, val_count
+from safeclip.data.held_out import set_aside, val_count
 from safeclip.data.pairs import NoSuchSplit, Pair
 from safeclip.data.sources import image_arrays, image_sets
 from safeclip.data.sources.folder import TEMPLATE
@@ -103,7 +103,7 @@ _SETS = (
     ImageSet(
         torchvision="EuroSAT",
         folder="eurosat/2750",
-        read=class_folders(".", name_of=image_sets.words),
+        read=class_folders(".", name_of=image_sets.spaced),
         train=".",
         test=None,
         train_per_class=1000,
@@ -209,7 +209,7 @@ def _split(about: ImageSet, folder: str, split: str) -> Part:
     labels_N = _numbered(whole.classes)
     trained_N = np.ones(len(labels_N), bool)
     if about.test is None:
-        trained_N = drawn(labels_N, lambda n: min(about.train_per_class, n - 1))
+        trained_N = set_aside(labels_N, lambda n: min(about.train_per_class, n - 1))
     if split == "test":
         return _some(whole, ~trained_N)
     if about.val is not None:
@@ -218,7 +218,7 @@ def _split(about: ImageSet, folder: str, split: str) -> Part:
         return _some(whole, trained_N)
     val_N = np.zeros(len(labels_N), bool)
     rows = np.flatnonzero(trained_N)
-    val_N[rows[drawn(labels_N[rows], val_count)]] = True
+    val_N[rows[set_aside(labels_N[rows], val_count)]] = True
     return _some(whole, val_N if split == "val" else trained_N & ~val_N)
 
 
