@@ -66,7 +66,7 @@ def main() -> None:
 
 def loader_of(spec: str, clip: Clip, views: ViewsConfig, seed: int, workers: int = 0) -> Loader:
     data = DataConfig(spec=spec, cache_mib=0, workers=workers)
-    reader = Reader(open_source(spec), data, short_side=round(clip.image_size * 1.25))
+    reader = Reader(open_source(spec), data, short_side=clip.read_side)
     return Loader(reader, views, clip.image_size, clip.tokenize, RECIPES, seed, cut_for(clip.net))
 
 

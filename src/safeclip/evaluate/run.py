@@ -129,7 +129,7 @@ def evaluate_model(
     embedder = Embedder(clip, device, precision.resolve("fp32" if device.type == "cpu" else "auto", device))
 
     def reader_of(pairs: Source) -> Reader:
-        return Reader(pairs, data, short_side=round(clip.image_size * 1.25))
+        return Reader(pairs, data, short_side=clip.read_side)
 
     prompts = templates or getattr(source, "templates", ()) or otherwise
     trained = (

@@ -56,6 +56,11 @@ class Clip:
         """Length of an embedding."""
         return int(self.config["embed_dim"])
 
+    @property
+    def read_side(self) -> int:
+        """Short side in px that pictures need to be read at, some room for crops in it (`Reader.short_side`)."""
+        return round(1.25 * self.image_size)
+
 
 def build(config: ModelConfig, seed: int = 0) -> Clip:
     """The model that `config` names, with random weights drawn from `seed` or the weights of its file.

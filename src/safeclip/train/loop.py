@@ -120,7 +120,7 @@ class _Trainer:
         torch.manual_seed(config.seed)
         self.clip = build(config.model, seed=config.seed)
         self.clip.net.to(device, memory_format=torch.channels_last)
-        self.reader = Reader(source, data, manifest, short_side=round(self.clip.image_size * 1.25))
+        self.reader = Reader(source, data, manifest, short_side=self.clip.read_side)
         self.reader.check()
         self.method = build_method(config, len(source), self.clip.dim, decides=distributed.first())
         for part in self.method.pools.values():
