@@ -20,7 +20,7 @@ from safeclip.attacks.catalog import ATTACKS
 from safeclip.attacks.manifest import Manifest
 from safeclip.config import METHOD_NAMES, read_yaml
 from safeclip.errors import InputError
-from safeclip.report.words import KINDS, model_name, number
+from safeclip.report.words import KINDS, mapping, model_name, number
 from safeclip.run import RunDir, read_scores
 
 T = TypeVar("T")
@@ -72,8 +72,7 @@ class Run:
     @property
     def trained_on(self) -> tuple[Any, ...]:
         """Data, split, pairs and planted pairs: what runs must have in common to be compared."""
-        data = self.config.get("data")
-        data = data if isinstance(data, dict) else {}
+        data = self.section("data")
         file = self.folder.manifest_file
         planted = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
         pairs = next((line.get("pairs") for line in self.events("start")), None)
@@ -82,9 +81,16 @@ class Run:
     @property
     def measured_by(self) -> str | None:
         """Digest of the manifest by which the attacks were measured, None where nobody said."""
-        about = self.metrics.get("data")
-        told = about.get("manifest") if isinstance(about, dict) else None
+        told = self.metric("data").get("manifest")
         return told if isinstance(told, str) else None
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A part's settings, {} where the config does not tell them."""
+        return mapping(self.config.get(name))
+
+    def metric(self, name: str) -> dict[str, Any]:
+        """A part of metrics.json, {} where it does not tell it."""
+        return mapping(self.metrics.get(name))
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line.get("event") == kind]
@@ -184,14 +190,13 @@ def _run(path: Path, notes: list[str], where: str) -> Run:
     nothing: dict[str, Any] = {}
     lines: list[dict[str, Any]] = []
     about = _try(notes, where + "config.yaml", lambda: _mapping(_yaml(folder.config_file)), nothing)
-    made_with = about.get("made_with")
     metrics = _try(notes, where + "metrics.json", lambda: _mapping(_json(folder.metrics_file)), nothing)
     log = _try(notes, where + "log.jsonl", lambda: _mappings(folder.log_file, folder.log), lines)
     splits = lines
     if folder.split_file.exists() or about.get("method") in ("safeclip", "filter"):
         splits = _try(notes, where + "split.jsonl", lambda: _mappings(folder.split_file, folder.splits), lines)
     config = {name: value for name, value in about.items() if name != "made_with"}
-    return Run(folder, config, made_with if isinstance(made_with, dict) else {}, metrics, log, splits)
+    return Run(folder, config, mapping(about.get("made_with")), metrics, log, splits)
 
 
 def _attack(entry: Any, run: Run) -> AttackResult | None:
@@ -216,7 +221,7 @@ def _attack(entry: Any, run: Run) -> AttackResult | None:
         asr=asr,
         ci95=(asr if low is None else low, asr if high is None else high),
         base_rate=number(entry.get("base_rate")),
-        control=found if isinstance(found := entry.get("control"), dict) else {},
+        control=mapping(entry.get("control")),
         target_class=None if target is None else str(target),
         from_class=None if swapped is None else str(swapped),
         planted=total if planted is None else int(planted),
@@ -240,8 +245,7 @@ def _kind(told: Any, name: str) -> str:
 def _planted(run: Run, name: str) -> tuple[int | None, int | None]:
     """Of an attack's planted pairs, those in the last safe set, and all."""
     last = run.splits[-1] if run.splits else {}
-    by_attack = last.get("planted_by_attack")
-    pair = _list(by_attack.get(name)) if isinstance(by_attack, dict) else []
+    pair = _list(mapping(last.get("planted_by_attack")).get(name))
     if len(pair) == 2 and None not in (number(pair[0]), number(pair[1])):
         return int(pair[0]), int(pair[1])
     return None, None

@@ -33,9 +33,9 @@ def success(facts: Facts) -> Markup:
                     kind = line_kind(facts, run)
                     rows.append(charts.Interval(group, run.name, kind, a.asr, a.ci95, a.base_rate, text))
     for run in facts.runs:
-        zero = run.metrics.get("zero_shot")
-        ends = zero.get("ci95") if isinstance(zero, dict) else None
-        if isinstance(zero, dict) and isinstance(ends, list) and None not in map(number, [zero.get("top1"), *ends]):
+        zero = run.metric("zero_shot")
+        ends = zero.get("ci95")
+        if isinstance(ends, list) and None not in map(number, [zero.get("top1"), *ends]):
             top1, classes = zero["top1"], number(zero.get("classes"))
             chance = 1 / classes if classes else None
             group = "Clean zero-shot top-1 (higher is better)"

@@ -19,6 +19,7 @@ from safeclip.data.pairs import BadPair, Source
 from safeclip.data.sources import READ_BY, open_pairs
 from safeclip.errors import InputError
 from safeclip.report.facts import Run
+from safeclip.report.words import mapping
 
 SIDE = 192
 """Longest side on the page, in px; larger pictures are scaled down."""
@@ -69,13 +70,12 @@ def _far(spec: str) -> bool:
 
 def _evaluated(run: Run) -> Source | None:
     """The data the run was evaluated on, where it can still be opened."""
-    data, evaluated = run.config.get("data"), run.metrics.get("data")
-    data, evaluated = (v if isinstance(v, dict) else {} for v in (data, evaluated))
+    data, evaluated = run.section("data"), run.metric("data")
     spec, split = evaluated.get("spec", data.get("spec")), evaluated.get("split", data.get("eval_split"))
     if not isinstance(spec, str) or not isinstance(split, str) or _far(spec):
         return None
-    told = evaluated.get("read_by", data)
-    read_by = {name: told[name] for name in READ_BY if name in told} if isinstance(told, dict) else {}
+    told = mapping(evaluated.get("read_by", data))
+    read_by = {name: told[name] for name in READ_BY if name in told}
     try:
         return open_pairs(from_dict(DataConfig, {"spec": spec, "split": split, **read_by}))
     except (InputError, OSError):

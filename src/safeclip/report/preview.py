@@ -21,7 +21,7 @@ from safeclip.errors import InputError, RunError
 from safeclip.report.attack_list import parameters
 from safeclip.report.page import environment
 from safeclip.report.pictures import data_uri
-from safeclip.report.words import attack_name, count, plain, small_percent
+from safeclip.report.words import attack_name, count, mapping, plain, small_percent
 from safeclip.run import write_text
 
 SHOWN = 24
@@ -178,8 +178,7 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("classes", len(about["class_names"])))
     if about["name"] in ATTACKS:
         rows.append(("source", ATTACKS[about["name"]].source))
-    params = about.get("params")
-    rows += list(params.items()) if isinstance(params, dict) else []
+    rows += mapping(about.get("params")).items()
     return [
         (plain(name, 40), plain(f"{value:.4g}" if isinstance(value, float) else value, 120)) for name, value in rows
     ]

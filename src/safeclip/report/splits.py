@@ -13,7 +13,7 @@ import numpy as np
 from safeclip.report import figures
 from safeclip.report.facts import Facts, Run
 from safeclip.report.story import looking
-from safeclip.report.words import VETO_PHRASES, attack_name, count, listed, number, percent, plain
+from safeclip.report.words import VETO_PHRASES, attack_name, count, listed, mapping, number, percent, plain
 
 _DETECTORS = {
     "kdist": "how far its picture lies from the k-th nearest one",
@@ -38,8 +38,7 @@ def sections(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
-    own = run.config.get("safeclip")
-    own = own if isinstance(own, dict) else {}
+    own = run.section("safeclip")
     panels = figures.histograms(run, planted)
     risk = own.get("risk") or ["cosine"]
     return {
@@ -64,15 +63,14 @@ def _safe_sets(run: Run, planted: np.ndarray) -> dict[str, Any]:
 
 def _vetoes(by: Any) -> list[tuple[str, float]]:
     """What each veto looks for, and how many pairs it keeps out; those that keep out any, most first."""
-    counts = {name: number(by.get(name)) for name in VETO_PHRASES} if isinstance(by, dict) else {}
+    counts = {name: number(mapping(by).get(name)) for name in VETO_PHRASES}
     found = [(VETO_PHRASES[name], count) for name, count in counts.items() if count]
     return sorted(found, key=lambda veto: -veto[1])
 
 
 def _dropped(run: Run, planted: np.ndarray) -> dict[str, Any]:
     split = run.splits[-1] if run.splits else {}
-    own = run.config.get("filter")
-    detector = str(split.get("detector") or (own.get("detector") if isinstance(own, dict) else None) or "unknown")
+    detector = str(split.get("detector") or run.section("filter").get("detector") or "unknown")
     chart = figures.outliers(run, planted, plain(detector, 20)) if split else None
     rows, told = [], _auroc(run)
     if split:

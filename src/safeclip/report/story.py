@@ -21,13 +21,13 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
     main = _main_attack(facts)
     if main is None:
         run = facts.runs[0]
-        top1, found = _zero_shot(run).get("top1"), _retrieval(run)
+        top1, found = run.metric("zero_shot").get("top1"), run.metric("retrieval")
         if number(top1) is None and number(found.get("mean_r5")) is not None:
             among = f"among the first five for {percent(found['mean_r5'])} of {count(found.get('n_images'))} pictures"
             return [("", f"{sentence(run.name)}: picture and caption find each other {among}. No classes.")]
         if number(top1) is None:
             return [("", f"{sentence(run.name)}: trained for {_epochs(run)} epochs, not evaluated yet.")]
-        classes = count(_zero_shot(run).get("classes"))
+        classes = count(run.metric("zero_shot").get("classes"))
         return [("", f"{sentence(run.name)}: {percent(top1)} zero-shot top-1 over {classes} classes.")]
     rows = [(run, attack) for run in facts.runs if (attack := _of(run, main)) is not None]
     (first, attack), rest = rows[0], rows[1:]
@@ -119,8 +119,8 @@ def _asked(run: Run) -> str | None:
 def _of_evaluation(run: Run) -> list[str]:
     """What of a run was not measured, and on what its numbers should not have been."""
     out = []
-    about, bad = run.metrics.get("data"), number(run.metrics.get("bad"))
-    if isinstance(about, dict) and about.get("seen_in_training") is True:
+    bad = number(run.metrics.get("bad"))
+    if run.metric("data").get("seen_in_training") is True:
         out.append(
             f"{sentence(run.name)} was evaluated on pairs that it was trained on: its numbers are not of new ones."
         )
@@ -154,10 +154,10 @@ def final_epochs(run: Run) -> float | None:
 
 def looking(run: Run) -> float | None:
     """Epochs of a filter's first model; None for other methods."""
-    epochs, own = number(run.config.get("epochs")), run.config.get("filter")
+    epochs = number(run.config.get("epochs"))
     if run.method != "filter" or epochs is None:
         return None
-    told = number(own.get("look_epochs")) if isinstance(own, dict) else None
+    told = number(run.section("filter").get("look_epochs"))
     return max(1, epochs // 2) if told is None else told
 
 
@@ -179,19 +179,18 @@ def pairs_line(facts: Facts) -> dict[str, Any]:
     totals = {a.name: a.planted for run in facts.runs for a in run.attacks if a.planted is not None}
     planted = len(facts.manifest) if facts.manifest is not None else sum(totals.values()) or None
     share = planted / pairs if planted and pairs else None
-    models = [model for run in facts.runs if isinstance(model := run.config.get("model"), dict)]
     return {
         "pairs": pairs,
         "planted": planted,
         "share": share,
         "own": facts.manifest is not None,
-        "scratch": not any(model.get("weights") for model in models),
+        "scratch": not any(run.section("model").get("weights") for run in facts.runs),
     }
 
 
 def _price(facts: Facts) -> list[str]:
     """What the defences cost in clean accuracy, a sentence."""
-    tops = [(run, number(_zero_shot(run).get("top1"))) for run in facts.runs]
+    tops = [(run, number(run.metric("zero_shot").get("top1"))) for run in facts.runs]
     base = next((top for run, top in tops if run is facts.baseline), None)
     defended = [(run, top) for run, top in tops if run is not facts.baseline and top is not None]
     if facts.baseline is None or not base or not defended:
@@ -209,16 +208,6 @@ def _main_attack(facts: Facts) -> str | None:
 
 def _of(run: Run | None, name: str) -> AttackResult | None:
     return next((a for a in run.attacks if a.name == name), None) if run is not None else None
-
-
-def _retrieval(run: Run) -> dict[str, Any]:
-    value = run.metrics.get("retrieval")
-    return value if isinstance(value, dict) else {}
-
-
-def _zero_shot(run: Run) -> dict[str, Any]:
-    value = run.metrics.get("zero_shot")
-    return value if isinstance(value, dict) else {}
 
 
 def _epochs(run: Run) -> str:

@@ -17,6 +17,7 @@ from safeclip.report.words import (
     count,
     duration,
     interval,
+    mapping,
     model_name,
     number,
     percent,
@@ -64,14 +65,14 @@ def results(facts: Facts) -> list[dict[str, Any]]:
     runs = facts.runs
     warm = "warm-up counted" if any(run.method == "safeclip" for run in runs) else ""
     rows = [_row("Training epochs", warm, [(count(run.config.get("epochs")), _spent(run)) for run in runs])]
-    zero = [z if isinstance(z := run.metrics.get("zero_shot"), dict) else {} for run in runs]
+    zero = [run.metric("zero_shot") for run in runs]
     first = next((z for z in zero if z), None)
     if first:
         chance = f", chance {percent(1 / classes)}" if (classes := number(first.get("classes"))) else ""
         about = f"{count(first.get('n'))} clean test pictures, {count(first.get('classes'))} classes{chance}"
         rows.append(_row("Zero-shot top-1", about, [(percent(z.get("top1")), interval(z.get("ci95"))) for z in zero]))
         rows.append(_row("Zero-shot top-5", "", [(percent(z.get("top5")), "") for z in zero]))
-    found = [r if isinstance(r := run.metrics.get("retrieval"), dict) else {} for run in runs]
+    found = [run.metric("retrieval") for run in runs]
     if any(found):
         n = count(next(r for r in found if r).get("n_images"))
         rows.append(
@@ -135,9 +136,7 @@ def settings(facts: Facts) -> list[tuple[str, list[str]]]:
 def machine_rows(facts: Facts) -> list[tuple[str, str]]:
     about = facts.summary.get("machine") or facts.runs[0].made_with
     out = [(name, plain(about[name], 120)) for name in ("cpu", "cores", "gpu", "python", "git") if about.get(name)]
-    versions = about.get("versions")
-    if isinstance(versions, dict):
-        out += [(plain(k, 40), plain(v, 40)) for k, v in versions.items()]
+    out += [(plain(k, 40), plain(v, 40)) for k, v in mapping(about.get("versions")).items()]
     if (seconds := number(facts.summary.get("seconds"))) is not None:
         out.append(("everything together", duration(seconds)))
     return out
@@ -177,7 +176,7 @@ def _setting(run: Run, name: str) -> str:
         return "–"
     value: Any = run.config
     for key in name.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
+        value = mapping(value).get(key)
     if isinstance(value, list):
         value = ", ".join(map(str, value)) or "none"
     if name == "method":
@@ -191,8 +190,8 @@ def _setting(run: Run, name: str) -> str:
 
 def _evaluated(run: Run) -> str:
     """Data, split, checkpoint and limit of the last evaluation."""
-    about = run.metrics.get("data")
-    if not isinstance(about, dict) or not isinstance(about.get("spec"), str):
+    about = run.metric("data")
+    if not isinstance(about.get("spec"), str):
         return "–"
     limit = number(about.get("limit"))
     parts = [without_folders(about["spec"]), f"split {about.get('split')}", about.get("checkpoint")]

@@ -13,7 +13,7 @@ from safeclip.config.methods import POOL_MOST
 from safeclip.report import charts
 from safeclip.report.facts import Facts, Run
 from safeclip.report.figures import line_kind
-from safeclip.report.words import count, listed, number, percent, plain, sentence
+from safeclip.report.words import count, listed, mapping, number, percent, plain, sentence
 
 _OBJECTIVES = {
     "clip": ("CLIP loss", "Contrastive loss between pictures and captions."),
@@ -57,7 +57,7 @@ _NOTES = 6
 def losses(facts: Facts) -> list[dict[str, Any]]:
     """A panel an objective: {name, about, chart, several}: the mean loss by epoch of each run, its single steps behind.
     Phases are named where one run alone has any."""
-    seen = {str(name) for run in facts.runs for line in run.events("epoch") for name in _means(line)}
+    seen = {str(name) for run in facts.runs for line in run.events("epoch") for name in mapping(line.get("loss"))}
     phased = [bands for run in facts.runs if (bands := _bands(run))]
     out = []
     for objective in [*(o for o in _OBJECTIVES if o in seen), *sorted(seen - _OBJECTIVES.keys())]:
@@ -89,8 +89,7 @@ def notes(facts: Facts) -> list[str]:
 
 
 def _roclip(run: Run) -> str:
-    own = run.config.get("roclip")
-    own = own if isinstance(own, dict) else {}
+    own = run.section("roclip")
     size, share = number(own.get("pool_size")), number(own.get("pool_share"))
     pool = "past captions" if size is None else f"{count(size)} past captions"
     pairs = next((number(line.get("pairs")) for line in run.events("start")), None)
@@ -125,17 +124,12 @@ def _filter(run: Run) -> str:
 _TOLD: dict[str, Callable[[Run], str]] = {"roclip": _roclip, "cleanclip": _cleanclip, "filter": _filter}
 
 
-def _means(line: dict[str, Any]) -> dict[str, Any]:
-    means = line.get("loss")
-    return means if isinstance(means, dict) else {}
-
-
 def _lines(run: Run, objective: str, kind: str) -> list[charts.Line]:
     """The logged steps, thin, and the epochs' means: a line a training that started afresh, the last one named."""
     parts: list[list[tuple[float, float]]] = [[]]
     before = None
     for line in run.events("epoch"):
-        epoch, loss = number(line.get("epoch")), number(_means(line).get(objective))
+        epoch, loss = number(line.get("epoch")), number(mapping(line.get("loss")).get(objective))
         if line.get("phase") in _AFRESH and before not in _AFRESH:
             parts.append([])
         before = line.get("phase")

@@ -120,6 +120,11 @@ def number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping as it is, or {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def count(value: Any) -> str:
     """A whole number with thousands apart; a dash where there is none."""
     value = number(value)
