@@ -35,7 +35,7 @@ def changes(manifest: Manifest, source: Source, attack: str, most: int) -> list[
     out. Raises InputError where the manifest belongs to other data, or has no such attack."""
     manifest.check(source)
     manifest.attack(attack)
-    rows = [row for row in manifest.planted if row.attack == attack]
+    rows = manifest.planted_by(attack)
     found = []
     for row in (rows[i] for i in spread(len(rows), most).tolist()):
         before = picture(source, row.uid)

@@ -138,6 +138,10 @@ class Manifest:
                 return attack
         raise InputError(f"attack {name!r}: not in the manifest; there are {', '.join(self._seeds)}")
 
+    def planted_by(self, name: str) -> list[Planted]:
+        """The rows of one attack, by uid."""
+        return [row for row in self.planted if row.attack == name]
+
     def name_of(self, uid: int) -> str | None:
         """Name of the attack that planted the pair; None where none did."""
         row = self._rows.get(int(uid))

@@ -59,7 +59,7 @@ def result_of(
         "base_rate": base_rate,
         "target_class": target_class,
         "true_class_rate": true_class_rate,
-        "planted": sum(row.attack == name for row in manifest.planted),
+        "planted": len(manifest.planted_by(name)),
         "examples": examples,
     }
 

@@ -125,6 +125,11 @@ class Facts:
         """Whether all runs were trained on the same pairs, planted ones among them. CleanCLIP mends on others."""
         return len({run.trained_on for run in self.runs if run.method != "cleanclip"}) < 2
 
+    def shown_of(self, attack: str) -> Manifest | None:
+        """`shown`, where it has this attack."""
+        has = self.shown is not None and any(about["name"] == attack for about in self.shown.attacks)
+        return self.shown if has else None
+
     def planted_in(self, run: Run) -> np.ndarray:
         """Uids of the planted pairs that the run was trained on, int64."""
         if self.same:

@@ -15,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from safeclip.attacks.manifest import Planted
 from safeclip.errors import InputError
 from safeclip.report import figures, pictures, splits, story, tables, training
 from safeclip.report.facts import AttackResult, Facts, Run, read
@@ -109,13 +110,13 @@ def _targeted(facts: Facts) -> list[dict[str, Any]]:
     """A block a targeted attack: its target pictures, and what each model calls them."""
     blocks = []
     for name, rows in _by_attack(facts, "targeted"):
-        known = facts.shown is not None and any(a["name"] == name for a in facts.shown.attacks)
-        shown = pictures.targets(facts.shown, name) if known and facts.shown is not None else {}
+        manifest = facts.shown_of(name)
+        shown = {} if manifest is None else pictures.targets(manifest, name)
         cards = _cards(rows)
         for card in cards:
             card["picture"] = shown.get(card["index"])
         telling = _telling(facts, rows, cards)
-        planted = [row for row in facts.shown.planted if row.attack == name] if facts.shown is not None else []
+        planted = [] if manifest is None else manifest.planted_by(name)
         blocks.append(
             {
                 "title": attack_name(name),
@@ -136,8 +137,7 @@ def _backdoors(facts: Facts) -> list[dict[str, Any]]:
     """A block a backdoor: clean and triggered pictures, and what each model calls the triggered ones."""
     blocks = []
     for name, rows in _by_attack(facts, "backdoor"):
-        known = facts.shown is not None and any(a["name"] == name for a in facts.shown.attacks)
-        source = pictures.Triggered(rows[0][0], facts.shown if known else None, name)
+        source = pictures.Triggered(rows[0][0], facts.shown_of(name), name)
         cards = _cards(rows)[:_PAIRS]
         examples = {e.get("index"): e for _, a in reversed(rows) for e in a.examples}
         for card in cards:
@@ -159,10 +159,9 @@ def _captioned(facts: Facts) -> list[dict[str, Any]]:
     blocks = []
     for kind in ("swap", "text"):
         for name, rows in _by_attack(facts, kind):
-            first = rows[0][1]
-            planted = [row for row in facts.shown.planted if row.attack == name] if facts.shown is not None else []
-            about = next((a for a in facts.shown.attacks if a["name"] == name), {}) if facts.shown else {}
-            trigger = about.get("text_trigger") or {}
+            first, manifest = rows[0][1], facts.shown_of(name)
+            planted = [] if manifest is None else manifest.planted_by(name)
+            trigger = {} if manifest is None else manifest.attack(name).get("text_trigger") or {}
             blocks.append(
                 {
                     "title": attack_name(name),
@@ -210,6 +209,6 @@ def _telling(facts: Facts, rows: list[tuple[Run, AttackResult]], cards: list[dic
     return None
 
 
-def _captions(card: dict[str, Any], planted: list[Any]) -> list[str]:
+def _captions(card: dict[str, Any], planted: list[Planted]) -> list[str]:
     """Captions that the card's picture was planted with, three at most."""
     return [plain(row.caption, 90) for row in planted if row.target_index == card["index"] and row.caption][:3]

@@ -120,7 +120,7 @@ def _planted(manifest: Manifest, about: dict[str, Any], source: Source) -> dict[
         "facts": _facts(about),
         "targets": targets,
         "targets_left_out": max(0, len(about.get("targets", ())) - SHOWN),
-        "planted": sum(row.attack == about["name"] for row in manifest.planted),
+        "planted": len(manifest.planted_by(about["name"])),
         "changes": [_card(change) for change in changes(manifest, source, about["name"], SHOWN)],
     }
 
