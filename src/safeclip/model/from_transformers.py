@@ -23,6 +23,7 @@ from safeclip.errors import InputError, reason
 from safeclip.model.build import Clip, clip_of, create_net
 from safeclip.model.open_clip_import import import_open_clip
 from safeclip.model.pictures import transformers_normalisation
+from safeclip.model.processor_files import token_numbers
 from safeclip.model.tokenizer import BoundedTokenizer
 from safeclip.model.weight_names import TRANSPOSED, counterparts
 
@@ -184,14 +185,8 @@ def _check_tokenizer(folder: Path) -> None:
         model = _json(folder / "tokenizer.json").get("model")
         vocabularies.append((model.get("vocab") if isinstance(model, dict) else None, "tokenizer.json"))
     for vocabulary, name in vocabularies:
-        if vocabulary != _clip_vocabulary():
+        if vocabulary != token_numbers(import_open_clip().SimpleTokenizer()):
             raise InputError(f"{folder / name}: is not CLIP's vocabulary, and no other is read")
-
-
-def _clip_vocabulary() -> dict[str, int]:
-    """Token -> number, the two special ones as transformers writes them."""
-    special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    return {special.get(token, token): n for token, n in import_open_clip().SimpleTokenizer().encoder.items()}
 
 
 def _preprocess(folder: Path, side: int) -> dict[str, Any]:

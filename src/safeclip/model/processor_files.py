@@ -46,15 +46,20 @@ def tokenizer_files(clip: Clip) -> dict[str, Any]:
     simple = _simple(clip)
     if simple is None:
         return {}
-    special = dict(zip((simple.sot_token_id, simple.eot_token_id), (START, END), strict=True))
     names = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
     own = {"tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "model_max_length": simple.context_length}
     return {
-        "vocab.json": {special.get(number, token): number for token, number in simple.encoder.items()},
+        "vocab.json": token_numbers(simple),
         "merges.txt": "#version: 0.2\n" + "".join(f"{' '.join(pair)}\n" for pair in simple.bpe_ranks),
         "tokenizer_config.json": own | names,
         "special_tokens_map.json": names,
     }
+
+
+def token_numbers(simple: Any) -> dict[str, int]:
+    """The vocabulary of open_clip's own tokenizer, the marks of a text's start and end as transformers writes them."""
+    marks = {simple.sot_token_id: START, simple.eot_token_id: END}
+    return {marks.get(number, token): number for token, number in simple.encoder.items()}
 
 
 def _simple(clip: Clip) -> Any:
