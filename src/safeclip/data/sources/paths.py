@@ -25,7 +25,8 @@ from safeclip.errors import InputError, reason
 
 SPLITS = ("train", "val", "valid", "validation", "dev", "test")
 """Names of folders that part a set."""
-_ASKED_AT_ONCE = 16
+ASKED_AT_ONCE = 16
+"""Files at URLs that a server is asked for side by side."""
 _SILENT = 60
 """Seconds without a byte after which a server counts as gone."""
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
@@ -172,7 +173,7 @@ def stamps(paths: Sequence[str]) -> list[Stamp]:
     """`stamp` of each; those at URLs are asked for side by side. Raises InputError."""
     if not any(is_url(path) for path in paths):
         return [stamp(path) for path in paths]
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
         return list(threads.map(stamp, paths))
 
 

@@ -24,7 +24,7 @@ from safeclip.data.sources.clip_benchmark import beside, check_count, named
 from safeclip.data.sources.folder import TEMPLATE
 from safeclip.data.sources.image_files import MAX_BYTES
 from safeclip.data.sources.labelled import Codes, Labelled, fingerprint, usable
-from safeclip.data.sources.paths import Stamp, expand, is_url, split_folder, stamps
+from safeclip.data.sources.paths import ASKED_AT_ONCE, Stamp, expand, is_url, split_folder, stamps
 from safeclip.data.sources.ranges import Ranges
 from safeclip.data.sources.scan_many import scan_many
 from safeclip.data.sources.spool import SPOOL_GIB, Spool
@@ -33,7 +33,6 @@ from safeclip.errors import InputError
 
 _KEYS = ("captions", "caption", "text", "txt", "title")
 _MOST = 2**32 - 1  # far above MAX_BYTES, so that what is cut to it is refused all the same
-_ASKED_AT_ONCE = 16
 _COPIES_OPEN = 8
 """Copies a process keeps open: one that made room for others keeps its disk until it is closed."""
 MAX_TEXT_BYTES = 2**20
@@ -124,7 +123,7 @@ class ShardSource(Labelled):
         """Of all shards; those at URLs are asked for side by side."""
         if not self.remote:
             scan_many(self._files, known)
-        with ThreadPoolExecutor(_ASKED_AT_ONCE if self.remote else 1) as threads:
+        with ThreadPoolExecutor(ASKED_AT_ONCE if self.remote else 1) as threads:
             yield from threads.map(lambda path, state: tar_index(path, state, self._spool.open), self._files, known)
 
     def _from_json(self, uid: int) -> list[Any]:
