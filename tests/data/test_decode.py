@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -120,6 +122,17 @@ def test_what_looks_like_scans_in_a_segment_or_behind_the_end_is_none() -> None:
     within = data[:2] + b"\xff\xe5" + (len(like) + 2).to_bytes(2, "big") + like + data[2:]
     for odd in (within, data + like):
         assert np.array_equal(decode(odd, max_pixels=10_000), decode(data, max_pixels=10_000))
+
+
+def test_filler_before_a_jpegs_segments_costs_no_more_than_its_bytes() -> None:
+    data = encoded(scene(), "JPEG")
+    padded = data[:2] + b"\xff" * 40 + data[2:]
+    assert np.array_equal(decode(padded, max_pixels=10_000), decode(data, max_pixels=10_000))
+    for count, junk in ((16_000, b"\xff"), (300_000, b"\xff"), (300_000, b"\0"), (100, b"\xff" * 3000 + b"\xfe\0\2")):
+        start = time.process_time()
+        with contextlib.suppress(BadPair):
+            decode(data[:2] + junk * count + b"\0" + data[2:], max_pixels=10_000)
+        assert time.process_time() - start < 1.0
 
 
 def test_max_pixels_itself_is_allowed() -> None:

@@ -48,13 +48,15 @@ def decode(data: bytes | np.ndarray, *, max_pixels: int, short_side: int | None 
 
 
 _JPEG = b"\xff\xd8\xff"
-_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _SCAN, _END = 0xDA, 0xD9
 _APP1, _EXIF = 0xE1, b"Exif\0\0"
 _MOST_SCANS = 100
 """Of a JPEG: each scan goes over the whole picture, whatever few bytes it has, and programs write about ten."""
 _MOST_SEGMENTS = 4096
 """Of a JPEG, before its first scan: programs write some ten, and a colour profile fills 255 at most."""
+_MOST_JUNK = 1 << 16
+"""Bytes of a JPEG, before its first scan, that belong to no segment: Pillow skips them one by one, in Python."""
 _READERS = (
     (_JPEG, JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -161,11 +163,14 @@ def _simplejpeg() -> Any:
 
 def _without_exif(data: bytes) -> tuple[bytes, bytes]:
     """A JPEG without its EXIF segments, and the first of them: what Pillow makes of them takes time and memory with the
-    square of their size. Raises BadPair on more segments than any program writes."""
+    square of their size. Raises BadPair on more segments, or more bytes between them, than any program writes."""
     pieces: list[bytes] = []
-    exif, at, start = b"", 2, 0
+    exif, at, start, junk = b"", 2, 0, 0
     for _ in range(_MOST_SEGMENTS):
         found = _MARKER.search(data, at)
+        junk += (found.start() if found else len(data)) - at
+        if junk > _MOST_JUNK:
+            raise BadPair(f"image: a JPEG of more than {_MOST_JUNK} bytes that belong to no segment")
         if found is None or found.group(1)[0] in (_SCAN, _END):
             return (b"".join([*pieces, data[start:]]) if pieces else data), exif
         end = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")  # past the marker's segment
