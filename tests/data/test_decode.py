@@ -135,6 +135,21 @@ def test_filler_before_a_jpegs_segments_costs_no_more_than_its_bytes() -> None:
         assert time.process_time() - start < 1.0
 
 
+def run_length_bmp(width: int, height: int, body: bytes) -> bytes:
+    colours = b"\0\0\0\0" * 256
+    offset = 54 + len(colours)
+    about = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + about + colours + body
+
+
+def test_a_run_length_bmp_is_refused_undecoded_since_pillow_decodes_it_in_python() -> None:
+    for width in (1, 2_000_000):
+        start = time.process_time()
+        with pytest.raises(BadPair, match="a run-length BMP"):
+            decode(run_length_bmp(width, 1, b"\1\7\0\0"), max_pixels=50_000_000)
+        assert time.process_time() - start < 0.3
+
+
 def test_max_pixels_itself_is_allowed() -> None:
     assert decode(encoded(scene(50, 40), "PNG"), max_pixels=2000).shape == (40, 50, 3)
     with pytest.raises(BadPair, match="max_pixels = 1999"):

@@ -86,6 +86,8 @@ def _decoded(data: bytes, max_pixels: int, short_side: int | None) -> np.ndarray
     try:
         data, exif = _without_exif(data) if data.startswith(_JPEG) else (data, b"")
         image = _opened(data)
+        if image.tile and image.tile[0][0] == "bmp_rle":  # Pillow reads it in Python, byte by byte
+            raise BadPair("image: a run-length BMP")
         width, height = image.size
         if width * height > max_pixels:
             raise BadPair(f"image: {width} x {height} px is more than data.max_pixels = {max_pixels}")
