@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from safeclip.signals.copies import copy_groups, occurrences, perceptual_hashes
+from safeclip.signals.copies import _joined, copy_groups, occurrences, perceptual_hashes
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -174,6 +174,17 @@ def test_hashes_that_all_share_their_blocks_do_not_stall() -> None:
     start = time.process_time()
     copy_groups(crowd)
     assert time.process_time() - start < 12.0, "about 1 s on the machine this was written on"
+
+
+def test_a_chain_of_near_hashes_takes_as_long_as_its_links() -> None:
+    count = 50_000
+    link = np.arange(count - 1)
+    of_roots = [(link, link + 1)]
+    of_leaves = [(link, link + count), (link + count, link + 1 + count)]
+    for edges in (of_roots, of_leaves):
+        start = time.process_time()
+        assert (_joined(2 * count, iter(edges))[: count - 1] == 0).all()
+        assert time.process_time() - start < 2.0, "about 0.1 s on the machine this was written on"
 
 
 def test_hashing_is_fast() -> None:

@@ -180,9 +180,11 @@ def _joined(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.nd
 
 
 def _root(label: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Roots of these, whose paths are shortened on the way."""
+    """Roots of these. The paths to them are halved on the way, or a long chain would be climbed link by link."""
     root: np.ndarray = label[of]
     while not np.array_equal(root, further := label[root]):
+        further = label[further]
+        label[root] = further
         root = further
     label[of] = root
     return root
