@@ -106,6 +106,53 @@ def test_gradients_of_the_first_part_outlive_the_next_ones_run() -> None:
         torch.testing.assert_close(found[name], gradient)
 
 
+class Drawing(nn.Module):
+    """Dropout that keeps its masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.masks.append(2 * torch.bernoulli(torch.full_like(x, 0.5)))
+        return x * self.masks[-1]
+
+
+class Keeping(nn.Module):
+    """The masks that a step drew, of the whole batch, for one run."""
+
+    def __init__(self, mask: torch.Tensor):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.mask
+
+
+def test_each_part_runs_again_with_the_draws_of_its_first_run() -> None:
+    """Or the gradients would be those of other embeddings than the loss saw."""
+    inputs = toy.inputs("clip", 1, PAIRS)
+    made, plain = stepper(toy.clip(), **{"optim.accumulate": 2}), stepper(toy.clip())
+    drawing = Drawing()
+    made.clip.net.image.append(drawing)
+    torch.manual_seed(3)
+    loss, found = gradients(made, inputs)
+    went_on = torch.rand(1)
+    first, again = drawing.masks[:2], drawing.masks[2:]
+    assert not torch.equal(first[0][:5], first[1][:5]), "each part has draws of its own"
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other)
+    plain.clip.net.image.append(Keeping(torch.cat(first)))
+    wanted_loss, wanted = by_hand(plain, inputs)
+    assert loss == pytest.approx(wanted_loss, rel=1e-6)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    torch.manual_seed(3)
+    for mask in first:
+        torch.bernoulli(torch.full_like(mask, 0.5))
+    assert torch.equal(torch.rand(1), went_on), "the next step has draws of its own"
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_batch_in_parts_fills_the_pools_as_the_whole_does(parts: int) -> None:
     made = stepper(toy.clip(), **{"optim.accumulate": parts})

@@ -2,7 +2,7 @@
 
 With `accumulate` > 1 a batch runs in parts and still gets the contrastive loss of the whole batch: embeddings are
 cached without gradients, the loss is differentiated with respect to them, and each part runs again to carry that
-gradient into the towers (Gao et al. 2021, GradCache).
+gradient into the towers (Gao et al. 2021, GradCache), with the draws of its first run where towers have dropout.
 
 What must stay true: a step whose loss or gradient is not finite leaves no trace in weights, moments, norms, pools or
 scores; and nothing here waits for the device, which alone knows: on CUDA the CPU runs ahead and prepares batches.
@@ -10,7 +10,8 @@ scores; and nothing here waits for the device, which alone knows: on CUDA the CP
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -42,6 +43,7 @@ class Stepper:
         note: Callable[[str], None] = lambda text: None,
     ):
         self.clip, self.method, self.config, self.device, self.note = clip, method, config, device, note
+        self.cuda = [device] if device.type == "cuda" else []
         self.exact = config.deterministic and device.type == "cuda"
         optim = config.optim
         mine = len(distributed.share(np.arange(optim.batch_size)))
@@ -111,7 +113,10 @@ class Stepper:
         self, inputs: Inputs, parts: list[slice], grads: tuple[bool, ...], counts: list[int]
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         with torch.no_grad():  # with it on, DDP would make ready to reduce what no backward pass follows
-            cached = [self._embed(inputs, part, (False,) * len(grads)) for part in parts]
+            draws, cached = [], []
+            for part in parts:
+                draws.append(self._draws())
+                cached.append(self._embed(inputs, part, (False,) * len(grads)))
         leaves = [
             [torch.cat([c[side][v] for c in cached]).requires_grad_(grads[v]) for v in range(len(grads))]
             for side in (0, 1)
@@ -119,7 +124,7 @@ class Stepper:
         image, text = distributed.gather(leaves[0], leaves[1], counts)
         loss = self._lose(inputs.objective, image, text, counts)
         for i, part in enumerate(parts):
-            with distributed.last_of(self.engine, i + 1 == len(parts)):
+            with distributed.last_of(self.engine, i + 1 == len(parts)), self._drawing(draws[i]):
                 again = self._embed(inputs, part, grads)
                 pairs = [
                     (e, leaf.grad[part])
@@ -133,6 +138,19 @@ class Stepper:
                 for p in self.parameters:
                     p.grad = None if p.grad is None else p.grad.clone()
         return image, text, loss
+
+    def _draws(self) -> tuple[Tensor, ...]:
+        """Where the random generators that towers draw from stand, which the CPU knows."""
+        return (torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self.cuda))
+
+    @contextmanager
+    def _drawing(self, draws: tuple[Tensor, ...]) -> Iterator[None]:
+        """Inside, they draw again what they drew from there on; behind it, they go on from where they were."""
+        with torch.random.fork_rng(self.cuda):
+            torch.set_rng_state(draws[0])
+            for device, state in zip(self.cuda, draws[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
 
     def _lose(self, objective: str, image: list[Tensor], text: list[Tensor], counts: list[int]) -> Tensor:
         """This rank's part of the batch's loss, differentiated."""
