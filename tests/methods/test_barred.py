@@ -6,9 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from safeclip.errors import InputError, RunError
 from safeclip.methods import build_method
+from safeclip.methods.vetoes import Vetoes
 from safeclip.split import cut_at, fit_mixture
 from tests.methods.driven import Data, config, drive
 
@@ -134,3 +136,23 @@ def test_barred_pairs_lend_their_places_to_none_below_the_cut(barred: str) -> No
     above = ~copied & (cosine >= cut_at(mixture, 0.9))
     assert 0 < above.sum() < (cosine >= cut_at(mixture, 0.9)).sum(), "some of those above the cut are barred"
     assert data.columns[0]["safe"].nonzero()[0].tolist() == above.nonzero()[0].tolist()
+
+
+def test_copies_that_are_barred_from_a_resumed_run_on_are_looked_for() -> None:
+    """In a checkpoint of before, that nobody had looked must not pass for that there are none."""
+    data = Data(60, copied=9)
+    own, now = (config(**{"safeclip.veto": veto}).safeclip for veto in ([], ["copies"]))
+    before, resumed = (Vetoes(one, 60, with_groups=False, decides=True) for one in (own, now))
+    before.look(data.tools())
+    resumed.load_state(before.state())
+    resumed.look(data.tools())
+    assert resumed.against(np.arange(60))["copies"].sum() == 9
+    again = Vetoes(now, 60, with_groups=False, decides=True)
+    again.load_state(resumed.state())
+    assert np.array_equal(again.groups, resumed.groups), "what was found is kept"
+    older = resumed.state()
+    older.tensors["groups"] = torch.arange(60)  # as every checkpoint had them once, whether looked for or not
+    del older.tensors["veto.groups"]
+    again.load_state(older)
+    again.look(data.tools())
+    assert np.array_equal(again.groups, resumed.groups)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 import torch
 
+from safeclip.errors import InputError
 from safeclip.methods.running_scores import RunningScores
 
 
@@ -38,3 +40,10 @@ def test_what_is_loaded_is_what_was_kept_and_is_written_on() -> None:
         told(scores, [1, 4], 2)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_scores_that_compare_pairs_are_not_taken_from_a_run_that_kept_no_embeddings() -> None:
+    kept, others = (RunningScores(6, 4, keep=keep) for keep in (True, False))
+    for scores, state in ((kept, others.state_dict()), (others, kept.state_dict())):
+        with pytest.raises(InputError, match=r"safeclip\.risk is not as the checkpoint has it; set config\.yaml back"):
+            scores.load_state_dict(state)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from safeclip.errors import InputError
 from safeclip.methods.base import Embeddings
 from safeclip.model.later import Later
 
@@ -54,7 +55,11 @@ class RunningScores:
         return {"cosine": self.cosine, "image": self.image, "text": self.text}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        for name, whole in self.state_dict().items():
+        """Raises InputError where the state has no embeddings and they are kept, or the other way round."""
+        own = self.state_dict()
+        if any(state[name].shape != whole.shape for name, whole in own.items()):
+            raise InputError("safeclip.risk is not as the checkpoint has it; set config.yaml back")
+        for name, whole in own.items():
             whole.copy_(state[name])
         self.coming.clear()
 

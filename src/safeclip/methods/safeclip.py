@@ -48,7 +48,7 @@ pictures agree, and the pictures of the nearest captions."""
 
 
 class SafeClip(Method):
-    of_first = ("running.", "veto.", "groups")
+    of_first = ("running.", "veto.")
 
     def __init__(self, config: RunConfig, pairs: int, dim: int, decides: bool = True):
         own = config.safeclip

@@ -125,9 +125,9 @@ class Vetoes:
 
     def against(self, uids: np.ndarray) -> dict[str, np.ndarray]:
         """By veto, bool (n,): the pairs that it keeps out."""
-        assert self.groups is not None
         found = {name: barred_N[uids] for name, barred_N in self.barred.items()}
         if "copies" in self.own.veto:
+            assert self.groups is not None
             found["copies"] = occurrences(self.groups[uids]) > self.own.copies_allowed
         return found
 
@@ -138,8 +138,8 @@ class Vetoes:
     def state(self) -> State:
         own = {f"veto.{name}": score_N for name, score_N in self.scores.items()}
         own |= {f"veto.barred.{name}": pack(barred_N) for name, barred_N in self.barred.items()}
-        if self.groups is not None:
-            own["groups"] = self.groups
+        if self.groups is not None and self.needs_groups:  # else nobody has looked
+            own["veto.groups"] = self.groups
         if look := self.under_way:
             own |= {"look.pairs": pack(look.pairs), "look.done": np.array([look.done]), "veto.blind": look.blind}
             own |= {"look.at_once": np.array([self.own.look_pairs])}
@@ -148,7 +148,7 @@ class Vetoes:
 
     def load_state(self, state: State) -> None:
         own = {name: value.numpy() for name, value in state.tensors.items()}
-        self.groups = own.get("groups")
+        self.groups = own.get("veto.groups")
         self.scores = {name: own[f"veto.{name}"] for name in SCORED if f"veto.{name}" in own}
         bits = {name: own[f"veto.barred.{name}"] for name in JUDGED if f"veto.barred.{name}" in own}
         self.barred = {
