@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeclip import config as module
-from safeclip.config import RunConfig, from_dict, override, to_dict
+from safeclip.config import RunConfig, from_dict, override, read_yaml, to_dict, write_yaml
 from safeclip.errors import InputError
 from safeclip.presets import PRESETS, preset
 
@@ -197,3 +197,24 @@ def test_whole_numbers_stand_for_floats_and_nothing_else_is_cast() -> None:
     for name, value in (("epochs", 3.0), ("epochs", True), ("optim.rate", True), ("seed", "1"), ("evaluate", 1)):
         with pytest.raises(InputError, match=f"{name} = "):
             override(RunConfig(), {name: value})
+
+
+def test_yaml_of_aliases_is_refused_since_few_bytes_of_it_stand_for_gigabytes() -> None:
+    for text in ("seed: [&a [x], *a]", "seed: &a 1\nepochs: *a", "seed: &a [*a]"):
+        with pytest.raises(ValueError, match="ComposerError in line"):
+            read_yaml(text)
+    twice = ["x"]
+    assert read_yaml(write_yaml({"one": twice, "other": [twice]})) == {"one": ["x"], "other": [["x"]]}
+
+
+def test_a_value_of_another_type_is_shown_in_part() -> None:
+    for name in ("seed", "data.spec", "views", "optim.betas", "safeclip.fit"):
+        for value in (["x"] * 10_000, {"x" * 10_000: 1}):
+            with pytest.raises(InputError, match=f"^{name}") as said:
+                from_dict(RunConfig, nested(name, value))
+            assert len(str(said.value)) < 300, name
+
+
+def nested(name: str, value: Any) -> dict[str, Any]:
+    part, _, leaf = name.partition(".")
+    return {part: {leaf: value} if leaf else value}

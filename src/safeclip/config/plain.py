@@ -13,6 +13,9 @@ from safeclip.errors import InputError
 
 T = TypeVar("T")
 
+_MOST_SHOWN = 60
+"""Characters of a value that an error shows."""
+
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain dicts, lists and scalars, for YAML and JSON."""
@@ -24,10 +27,10 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """A config of `kind` from plain values. Raises InputError on unknown fields and wrong types."""
     hints = typing.get_type_hints(kind)
     if not isinstance(values, dict):
-        raise InputError(f"{where or 'config'} = {values!r}: give fields and values")
+        raise InputError(f"{where or 'config'} = {_shown(values)}: give fields and values")
     unknown = sorted(str(name) for name in set(values) - set(hints))
     if unknown:
-        raise InputError(f"{where}{unknown[0]}: no such setting; there are {', '.join(sorted(hints))}")
+        raise InputError(f"{where}{unknown[0][:_MOST_SHOWN]}: no such setting; there are {', '.join(sorted(hints))}")
     return kind(**{name: _cast(hints[name], value, f"{where}{name}") for name, value in values.items()})
 
 
@@ -61,23 +64,27 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         return _cast(next(a for a in args if a is not type(None)), value, where)
     if origin is Literal:
         if value not in args:
-            raise InputError(f"{where} = {value!r}: choose among {', '.join(map(str, args))}")
+            raise InputError(f"{where} = {_shown(value)}: choose among {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise InputError(f"{where} = {value!r}: give a list")
+            raise InputError(f"{where} = {_shown(value)}: give a list")
         kinds = (args[0],) * len(value) if len(args) == 2 and args[1] is Ellipsis else args
         if len(kinds) != len(value):
-            raise InputError(f"{where} = {value!r}: give {len(kinds)} values")
+            raise InputError(f"{where} = {_shown(value)}: give {len(kinds)} values")
         return tuple(_cast(k, v, where) for k, v in zip(kinds, value, strict=True))
     if origin is dict:
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-            raise InputError(f"{where} = {value!r}: give names and their values")
+            raise InputError(f"{where} = {_shown(value)}: give names and their values")
         return dict(value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if not abs(value) <= sys.float_info.max:
             raise InputError(f"{where} = {str(value)[:20]}: give a number that is finite")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise InputError(f"{where} = {value!r}: give a value of type {hint.__name__}")
+        raise InputError(f"{where} = {_shown(value)}: give a value of type {hint.__name__}")
     return value
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:_MOST_SHOWN]

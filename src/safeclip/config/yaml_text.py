@@ -1,5 +1,7 @@
 """Settings as YAML text and back. Numbers may be written as 1e-4, as YAML 1.2 has it; YAML 1.1, which the library
 reads, takes that for text. Text that looks so is written in quotes.
+
+What must stay true: text stands for no more values than it spells, so that aliases are neither read nor written.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not read", mark)
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
-    pass
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 for _kind in (_Loader, _Dumper):
