@@ -267,6 +267,14 @@ def test_captions_beyond_the_first_256_of_a_pair_are_left_out(tmp_path):
     assert reader.read(1)[1] == (rows[1][:10_000],), "a list of two million characters is text"
 
 
+def test_captions_behind_the_first_20_000_characters_of_a_pair_are_left_out(tmp_path):
+    captions = ["a cat", "b" * 9000, " ", "c" * 9000, "d" * 3000, "a dog"]
+    table(tmp_path / "a.parquet", 2, captions=[captions, ["e" * 3000] * 200])
+    reader = Reader(open_source(f"{tmp_path}/a.parquet"), DataConfig())
+    assert reader.read(0)[1] == ("a cat", "b" * 9000, "c" * 9000, "d" * 3000)
+    assert reader.read(1)[1] == ("e" * 3000,) * 7
+
+
 def test_blank_captions_are_dropped_and_none_left_is_a_bad_pair(tmp_path):
     table(tmp_path / "a.parquet", 3, captions=[["", "one", None], [" \t"], None])
     source = open_source(f"{tmp_path}/a.parquet")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from safeclip.config import ModelConfig
 from safeclip.model import tokenizer
@@ -51,6 +55,34 @@ def test_ordinary_captions_get_open_clips_tokens(named: Clip) -> None:
     plain = open_clip.SimpleTokenizer(context_length=named.config["text_cfg"]["context_length"], **own)
     captions = CAPTIONS + [" ".join(word(n, seed) for n in range(1, 61)) for seed in range(5)]
     assert torch.equal(named.tokenize(captions), plain(captions))
+
+
+@functools.cache
+def plain_and_bounded() -> tuple[Any, Clip]:
+    return import_open_clip().SimpleTokenizer(), clip("ViT-S-32-alt")
+
+
+ANY_WORD = st.text(st.characters(categories=["L", "N", "P", "S", "M"]), min_size=1, max_size=20) | st.sampled_from(
+    ["it's", "they've", "a", "dog", "12,500", "&amp;", "<b>", "\xa0", "café", word(200)]
+)
+
+
+@given(st.lists(ANY_WORD, max_size=120).map(" ".join))
+@settings(max_examples=200, deadline=None)
+def test_any_caption_gets_open_clips_tokens(caption: str) -> None:
+    plain, bounded = plain_and_bounded()
+    assert torch.equal(bounded.tokenize([caption]), plain([caption]))
+
+
+def test_no_more_words_are_encoded_than_the_context_has_room_for(named: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    bpe, asked = named.tokenize.tokenizer.bpe, []
+    monkeypatch.setattr(named.tokenize.tokenizer, "bpe", lambda spelt: (asked.append(spelt), bpe(spelt))[1])
+    room = named.tokenize.tokenizer.context_length - 2
+    for caption in (word(2000).replace("e", " "), "a b " * 500, " ".join(word(256, seed) for seed in range(8))):
+        for encode in (lambda text: named.tokenize([text]), named.tokenize.told):
+            asked.clear()
+            encode(caption)
+            assert 0 < len(asked) <= room + 1
 
 
 def test_no_word_is_encoded_beyond_256_letters_since_the_time_is_quadratic(named: Clip, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ from safeclip.errors import Halted, InputError
 
 MOST_CAPTIONS = 256
 """Of a pair: the first ones. Whoever writes a million into one row must not hold up the others."""
+MOST_CHARACTERS = 20_000
+"""Of a pair's captions together; the one in which they end is whole."""
 PATIENCE = (0.0, 1.0, 3.0, 10.0)
 """Seconds waited before each try to reach storage that does not answer."""
 
@@ -151,10 +154,11 @@ class Reader:
         return True
 
     def _usable(self, captions: tuple[str, ...]) -> tuple[str, ...]:
-        usable = tuple(c[: self.config.max_caption_chars] for c in captions[:MOST_CAPTIONS] if c and not c.isspace())
+        usable = [c[: self.config.max_caption_chars] for c in captions[:MOST_CAPTIONS] if c and not c.isspace()]
         if not usable:
             raise BadPair("no caption")
-        return usable
+        before = accumulate(map(len, usable), initial=0)
+        return tuple(caption for caption, at in zip(usable, before, strict=False) if at < MOST_CHARACTERS)
 
 
 class Reads(Protocol):

@@ -1,5 +1,6 @@
 """An open_clip tokenizer that no caption can hold up or mislead: byte-pair encoding takes time quadratic in a word's
-length, each word once seen is kept, and a caption that spells the mark of a text's end would end there for the tower.
+length, also of words that lie beyond the context, each word once seen is kept, and a caption that spells the mark of a
+text's end would end there for the tower.
 
 What must stay true: a caption whose words have at most 256 characters, and which spells no mark, gets the tokens that
 open_clip gives it, up to the end of the context, which lies far before the 2,000th character. What `read` leaves out,
@@ -39,6 +40,9 @@ class BoundedTokenizer:
         self._cleaned = copy.copy(tokenizer)
         """The same of texts that are clean already; it shares the words that are kept."""
         self._cleaned.clean_fn = str
+        if self.clean is not None and getattr(tokenizer, "reduction_fn", None) is None:  # that draws among all tokens
+            for one in (tokenizer, self._cleaned):
+                one.encode = partial(_encoded, one)
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         self._forget()
@@ -92,6 +96,18 @@ class BoundedTokenizer:
             special = [self.tokenizer.decoder[number] for number in self.tokenizer.all_special_ids]
             self.tokenizer.cache.clear()
             self.tokenizer.cache.update({word: word for word in special})  # as it began
+
+
+def _encoded(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text, as the tokenizer's own `encode` gives them; once they are more than there is room for, none
+    of the words behind."""
+    tokens: list[int] = []
+    for found in tokenizer.pat.finditer(tokenizer.clean_fn(text)):
+        spelt = "".join(tokenizer.byte_encoder[byte] for byte in found.group().encode())
+        tokens += (tokenizer.encoder[token] for token in tokenizer.bpe(spelt).split(" "))
+        if len(tokens) > tokenizer.context_length - 2:  # marks stand before and behind
+            break
+    return tokens
 
 
 def _shortened(clean: Callable[[str], str], marks: re.Pattern[str] | None, text: str) -> str:
