@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import time
+from pathlib import Path
+
 import pytest
 
 from safeclip.data.sources import open_source
@@ -49,3 +54,31 @@ def test_a_members_negative_size_is_damage(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"is truncated in 'a\.cls'"):
         open_source(str(path))
+
+
+def pax_shard(path: Path, body: bytes) -> str:
+    """A shard of one picture, whose extended header holds this."""
+    header, picture = tarfile.TarInfo("x"), tarfile.TarInfo("0.jpg")
+    header.type, header.size = tarfile.XHDTYPE, len(body)
+    blocks = [header.tobuf(tarfile.GNU_FORMAT), body, b"\0" * (-len(body) % 512), picture.tobuf(), b"\0" * 1024]
+    path.write_bytes(b"".join(blocks))
+    return f"wds:{path}"
+
+
+@pytest.mark.parametrize("body", [b"1" * 100_000, b"x" * (1 << 21)])
+def test_an_extended_header_that_would_take_long_is_damage(tmp_path, body):
+    """Some versions of Python take time with the square of its digits."""
+    start = time.process_time()
+    with pytest.raises(InputError, match=r"a\.tar: not an uncompressed tar file, or a damaged one \(.*header"):
+        open_source(pax_shard(tmp_path / "a.tar", body))
+    assert time.process_time() - start < 1.0
+
+
+def test_extended_headers_of_long_names_and_times_are_read(tmp_path):
+    name = "folder/" * 20 + "0" * 90
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for ending, data in (("jpg", jpeg(0)), ("txt", b"a cat")):
+            member = tarfile.TarInfo(f"{name}.{ending}")
+            member.size, member.mtime = len(data), 1_700_000_000.123456789
+            archive.addfile(member, io.BytesIO(data))
+    assert open_source(f"wds:{tmp_path}/a.tar")[0].captions == ("a cat",)

@@ -13,13 +13,14 @@ import hashlib
 import io
 import math
 import os
+import re
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,6 +41,11 @@ _INDEX_BYTES = 1 << 28
 """Most that is read of an index at a URL."""
 _PADDING = 1 << 17
 """Zeros that may stand behind a tar's end: programs fill up to 10 KiB, or as many blocks as they are told."""
+
+
+_HEADER_BYTES = 1 << 20
+_DIGITS = re.compile(rb"\d{256}")
+"""No number has as many, nor has a file's name: Python before 3.12.6 takes time with their square (CVE-2024-6232)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
     classed: set[int] = set()
     with opener(path) as handle:
         try:
-            archive = tarfile.open(fileobj=handle, mode="r:")  # noqa: SIM115  (the handle is what is closed)
+            archive = tarfile.open(fileobj=handle, mode="r:", tarinfo=_Header)  # noqa: SIM115  (the handle is what is closed)
             before = -1
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep every header in memory
@@ -148,6 +154,18 @@ def scan(path: str, size: int, opener: Callable[[str], IO[bytes]] = open_binary)
     for i in np.flatnonzero(sample_N).tolist():
         codes.add(classes[i])
     return TarIndex(offset_N3[sample_N], size_N3[sample_N], codes)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. Extended ones that could hold a reader up are damage."""
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        handle: Any = archive.fileobj
+        here = handle.tell()
+        if self.size > _HEADER_BYTES or _DIGITS.search(handle.read(self.size)):
+            raise tarfile.ReadError("an extended header that no program writes")
+        handle.seek(here)
+        return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]  # private, and the same since Python 2.6
 
 
 def cache_folder() -> Path:
