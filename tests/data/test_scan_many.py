@@ -61,6 +61,23 @@ def test_each_shard_is_scanned_once_and_the_set_is_that_of_one_process(
     assert found[0] == found[1]
 
 
+def test_shards_that_changed_since_they_were_scanned_are_scanned_side_by_side_again(
+    scanned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As copies are, whose files have another time."""
+    monkeypatch.setattr(scan_many, "wanted_threads", lambda: 3)
+    spec = shards(tmp_path / "copied")
+    for again in range(2):
+        scanned.write_text("")
+        open_source(spec)
+        who, which = zip(*lines(scanned), strict=True)
+        assert len(set(which)) == len(which) == COUNT
+        assert len(set(who)) == 3
+        assert str(os.getpid()) not in who
+        for number in range(COUNT):
+            os.utime(tmp_path / f"copied/{number:05d}.tar", (again, again))
+
+
 def test_few_are_scanned_by_the_process_that_opens_them_in_their_order(scanned: Path, tmp_path: Path) -> None:
     open_source(shards(tmp_path / "few", 5))
     assert lines(scanned) == [[str(os.getpid()), f"{number:05d}.tar"] for number in range(5)]

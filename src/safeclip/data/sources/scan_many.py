@@ -26,10 +26,10 @@ _AT_ONCE = 32
 
 
 def scan_many(files: Sequence[str], known: Sequence[Stamp]) -> None:
-    """Make the indices that are not there, in as many processes as OMP_NUM_THREADS says, else as there are cores; each
-    time in another order, so that ranks that open the same shards share the work. A damaged shard is left to the
-    opening."""
-    new = [about for about in zip(files, known, strict=True) if not has_index(about[0])]
+    """Make the indices that are not there or no longer fit, in as many processes as OMP_NUM_THREADS says, else as there
+    are cores; each time in another order, so that ranks that open the same shards share the work. A damaged shard is
+    left to the opening."""
+    new = [about for about in zip(files, known, strict=True) if not has_index(*about)]
     if len(new) < MANY:
         return
     random.Random().shuffle(new)

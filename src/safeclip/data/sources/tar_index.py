@@ -76,9 +76,9 @@ def tar_index(path: str, known: Stamp | None = None, opener: Callable[[str], IO[
     return index
 
 
-def has_index(path: str) -> bool:
-    """Whether one is kept of the shard, perhaps of a state that it no longer has."""
-    return any(place.exists() for place in _places(path))
+def has_index(path: str, state: Stamp) -> bool:
+    """Whether one is kept of the shard in this state. Nothing but its mark is read."""
+    return any(_is_marked(place, _mark(state)) for place in _places(path))
 
 
 def keep_index(path: str, state: Stamp, index: TarIndex) -> None:
@@ -235,6 +235,14 @@ def _load_beside(path: str, mark: np.ndarray) -> TarIndex | None:
         return _load(io.BytesIO(read_url(f"{path}.index.npz", _INDEX_BYTES)), mark[:2])
     except InputError:
         return None
+
+
+def _is_marked(place: Path, mark: np.ndarray) -> bool:
+    try:
+        with zipfile.ZipFile(place) as kept:
+            return np.array_equal(_array(kept, "mark", 24), mark)
+    except Exception:  # as in `_load`
+        return False
 
 
 def _load(place: Path | IO[bytes], mark: np.ndarray) -> TarIndex | None:
