@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safeclip.data.decode import decode
 from safeclip.data.pairs import BadPair, NoSuchSplit
 from safeclip.data.sources import open_source
+from safeclip.data.sources.tar_index import JSON, NONE
 from safeclip.errors import InputError
 from tests.data.made import img2dataset_shard, jpeg, write, write_tar
 from tests.data.tiny_sets import clip_benchmark
@@ -109,3 +112,15 @@ def test_shards_with_captions_of_their_own_keep_them(tmp_path: Path) -> None:
     source = open_source(f"wds:{tmp_path}")
     assert source[1].captions == ("caption 1",)
     assert source.label(0) == -1
+
+
+def test_whether_there_are_captions_is_asked_without_a_copy_of_the_catalog(tmp_path: Path) -> None:
+    source = open_source(f"wds:{clip_benchmark(tmp_path)}")
+    source._offset_N3 = np.full((1_000_000, 3), NONE)
+    tracemalloc.start()
+    assert not source._has_captions()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2e6, "a byte a pair"
+    source._offset_N3[-1, JSON] = 0
+    assert source._has_captions()

@@ -159,7 +159,7 @@ class ShardSource(Labelled):
 
     def _has_captions(self) -> bool:
         parts = [TEXT, JSON] if self._caption_key is None else [JSON]
-        return bool((self._offset_N3[:, parts] != NONE).any())
+        return any(bool((self._offset_N3[:, part] != NONE).any()) for part in parts)
 
     def _demand_captions(self, name: str) -> None:
         if not self._has_captions():
