@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from safeclip.methods import build_method
+from safeclip.methods import safeclip as module
 from tests.methods.driven import Data, config, drive
 
 PAIRS = 60
@@ -33,3 +34,24 @@ def test_only_signals_that_compare_pairs_ask_for_their_embeddings(changes: dict[
     list(drive(build_method(cfg, PAIRS, data.dim), cfg, data))
     assert asked == [wanted] * len(data.records)
     assert asked
+
+
+def test_a_pair_that_cannot_be_read_makes_no_split_copy_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, seen = Data(PAIRS), []
+    data.usable[7] = False
+    compare = module.neighbour_agreement
+    monkeypatch.setattr(module, "neighbour_agreement", lambda *z, **more: (seen.append(z), compare(*z, **more))[1])
+    changes = {
+        "scoring": "running",
+        "risk": ["cosine", "neighbours", "caption_neighbours"],
+        "veto": [],
+        "neighbours": 5,
+    }
+    cfg = config(epochs=6, **{"optim.batch_size": 8} | {f"safeclip.{name}": value for name, value in changes.items()})
+    method = build_method(cfg, PAIRS, data.dim)
+    list(drive(method, cfg, data))
+    image, text = method.running.image, method.running.text
+    assert {tuple(z.data_ptr() for z in sides) for sides in seen} == {
+        (image.data_ptr(), text.data_ptr()),
+        (text.data_ptr(), image.data_ptr()),
+    }

@@ -49,6 +49,17 @@ def test_copies_of_a_picture_do_not_confirm_each_other() -> None:
     assert neighbour_agreement(image, text, 16, groups)[:20].max() < 0.5
 
 
+def test_some_rows_are_compared_as_they_are_by_themselves_and_never_copied_whole(monkeypatch) -> None:
+    image, text = unit(90, 6, 0), unit(90, 5, 1)
+    rows = np.sort(np.random.default_rng(0).permutation(90)[:70])
+    groups, at_once = np.arange(70) // 2, []
+    wanted = neighbour_agreement(image[rows], text[rows], 4, groups, 7, 40)
+    finite = torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda some: (at_once.append(len(some)), finite(some))[1])
+    assert np.array_equal(neighbour_agreement(image, text, 4, groups, 7, 40, rows_N=rows), wanted)
+    assert max(at_once) == 7, "also where they are checked"
+
+
 def test_a_single_group_has_no_neighbours_and_no_nan() -> None:
     assert neighbour_agreement(unit(5, 3, 0), unit(5, 3, 1), 2, np.zeros(5, int)).tolist() == [0.0] * 5
     assert neighbour_agreement(unit(1, 3, 0), unit(1, 3, 1)).tolist() == [0.0]

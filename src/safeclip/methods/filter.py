@@ -87,7 +87,7 @@ class Filter(PlainClip):
             return -cosine
         if hashes is not None:
             groups = copy_groups(hashes)[usable]
-            return -neighbour_agreement(scores.image[usable], scores.text[usable], own.k, groups, device=device)
+            return -neighbour_agreement(scores.image, scores.text, own.k, groups, device=device, rows_N=usable)
         among: dict[str, Any] = {} if own.reference is None else {"max_reference": own.reference}
         return OUTLIERS[own.detector](scores.image[usable], own.k, device=device, **among)
 

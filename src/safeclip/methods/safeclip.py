@@ -207,9 +207,8 @@ class SafeClip(Method):
         signals = {"cosine": scores.cosine.numpy()[uids]}
         for name in (name for name in self.own.risk if name in _COMPARING):
             sides = (scores.image, scores.text) if name == "neighbours" else (scores.text, scores.image)
-            near, asked = (side if len(uids) == len(side) else side[uids] for side in sides)  # of all: no copy
-            groups = self.vetoes.groups[uids]
-            signals[name] = neighbour_agreement(near, asked, k=self.own.neighbours, groups_N=groups, device=device)
+            own = {"k": self.own.neighbours, "groups_N": self.vetoes.groups[uids], "rows_N": uids}
+            signals[name] = neighbour_agreement(*sides, **own, device=device)
         return signals
 
     def _phase_steps(self, first: float, pairs: int, allowed: int) -> dict[str, int]:

@@ -32,22 +32,25 @@ def nearest(
     groups_N: np.ndarray | None = None,
     chunk: int = 2048,
     device: torch.device | None = None,
+    rows_N: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest others of each pair, in no order: indices int64 (N, K), and whether there is one, bool (N, K).
 
     embedding_ND: unit embeddings, float32 or narrower. reference_M: ascending indices of the pairs among which
     neighbours are sought (`drawn`). groups_N: pairs of one id are no neighbours of each other. chunk: rows compared at
     once. device: where they are compared and the answer lies; it holds the reference set and one chunk; None: where the
-    embeddings lie. K is k, or the size of the reference set where that is less.
+    embeddings lie. rows_N: int64, the rows of embedding_ND that are the pairs, so that none need be copied; None: all.
+    K is k, or the size of the reference set where that is less.
     """
-    count, device = len(embedding_ND), embedding_ND.device if device is None else device
+    row_N = torch.arange(len(embedding_ND)) if rows_N is None else torch.from_numpy(rows_N)
+    count, device = len(row_N), embedding_ND.device if device is None else device
     ids = np.arange(count) if groups_N is None else np.unique(groups_N, return_inverse=True)[1].reshape(-1)
     group_N = torch.from_numpy(ids.astype(np.int64)).to(device)
     copied_N = torch.bincount(group_N)[group_N] > 1 if count else torch.zeros(0, dtype=torch.bool, device=device)
     among_M = torch.from_numpy(reference_M).to(device)
     slot_N = torch.full((count,), -1, dtype=torch.long, device=device)
     slot_N[among_M] = torch.arange(len(among_M), device=device)
-    embedding_MD = embedding_ND[among_M.to(embedding_ND.device)].to(device).float()
+    embedding_MD = embedding_ND[row_N[reference_M]].to(device).float()
     group_M = group_N[among_M]
 
     width = min(k, len(among_M))
@@ -55,7 +58,7 @@ def nearest(
     there_NK = torch.zeros(count, width, dtype=torch.bool, device=device)
     for start in range(0, count, chunk):
         rows = slice(start, start + chunk)
-        similar_BM = embedding_ND[rows].to(device).float() @ embedding_MD.T
+        similar_BM = embedding_ND[row_N[rows]].to(device).float() @ embedding_MD.T
         _leave_out(similar_BM, slot_N[rows], group_N[rows], copied_N[rows], group_M)
         near_BK, place_BK = similar_BM.topk(width, dim=1, sorted=False)
         index_NK[rows], there_NK[rows] = among_M[place_BK], near_BK > -torch.inf
@@ -133,16 +136,19 @@ def reference(count: int, most: int, seed: int = 0) -> np.ndarray:
     return np.sort(shuffled(seed, epoch=0, uids=np.arange(count), stream=0)[:most])
 
 
-def drawn(given_N: np.ndarray | Tensor, most: int) -> np.ndarray:
+def drawn(given_N: np.ndarray | Tensor, most: int, rows_N: np.ndarray | None = None) -> np.ndarray:
     """Indices, ascending: of all rows, or of `most` of them at random, as the rows themselves have it: whoever does not
-    have all of them cannot know which, and so cannot plant pairs that are never compared with one another."""
-    if len(given_N) <= most:
-        return np.arange(len(given_N))
+    have all of them cannot know which, and so cannot plant pairs that are never compared with one another. rows_N: the
+    rows to draw among, and the indices are its own; None: all."""
+    count = len(given_N if rows_N is None else rows_N)
+    if count <= most:
+        return np.arange(count)
     row_ND = given_N.reshape(len(given_N), -1)
     some = row_ND[:, :: -(-row_ND.shape[1] // _KEYED)]
+    some = some if rows_N is None else some[rows_N]
     some = some.detach().float().cpu().numpy() if isinstance(some, Tensor) else some
     digest = hashlib.blake2b(np.ascontiguousarray(some).data, digest_size=7).digest()
-    return reference(len(given_N), most, seed=int.from_bytes(digest, "big"))
+    return reference(count, most, seed=int.from_bytes(digest, "big"))
 
 
 def check_embeddings(where: str, k: int, chunk: int, max_reference: int, **embeddings: Tensor) -> None:
@@ -154,7 +160,8 @@ def check_embeddings(where: str, k: int, chunk: int, max_reference: int, **embed
     if min(k, chunk, max_reference) < 1:
         raise ValueError(f"{where}: k = {k}, chunk = {chunk}, max_reference = {max_reference}; give 1 or more")
     for name, embedding in embeddings.items():
-        bad = int((~torch.isfinite(embedding).all(1)).sum())
+        parts = (embedding[start : start + chunk] for start in range(0, count, chunk))
+        bad = sum((~torch.isfinite(part).all(1)).sum().item() for part in parts)
         if bad:
             raise RunError(f"{where}: {bad} {name} embeddings are not finite; lower optim.rate or set optim.clip_norm")
 
