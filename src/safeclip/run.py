@@ -17,7 +17,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,12 @@ def write_scores(path: Path, columns: dict[str, np.ndarray]) -> None:
         pq.write_table(pa.table(columns), beside, compression="zstd", **smallest)
 
 
-def read_scores(path: Path) -> dict[str, np.ndarray]:
+def read_scores(path: Path, columns: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The columns of a split's scores, by name. columns: those to read, where they are there; None: all."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:
+        table = file.read([name for name in file.schema_arrow.names if columns is None or name in columns])
     return {name: table.column(name).to_numpy() for name in table.column_names}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,9 @@ from safeclip.report.words import KINDS, mapping, model_name, number
 from safeclip.run import RunDir, read_scores
 
 T = TypeVar("T")
+
+_ALWAYS = {"uid", "similarity", "safe"}
+"""Columns that every split has."""
 
 
 @dataclass(frozen=True)
@@ -174,16 +177,17 @@ def read(path: str | Path) -> Facts:
     return Facts(path, demo, runs, summary, manifest, shown, notes)
 
 
-def scores(run: Run, epoch: int) -> dict[str, np.ndarray] | None:
-    """Scores of a split: uid, similarity, safe and more; None where the file is missing or not readable."""
+def scores(run: Run, epoch: int, more: Collection[str] = ()) -> dict[str, np.ndarray] | None:
+    """Scores of a split: uid, similarity, safe, and `more` where they are there; None where the file is missing or not
+    readable. Nothing else is read of it, which may have a row for each of many millions of pairs."""
     file = run.folder.scores_file(epoch)
     if not file.is_file():
         return None
     try:
-        columns = read_scores(file)
+        columns = read_scores(file, {*_ALWAYS, *more})
     except (pa.ArrowException, OSError, ValueError):
         return None
-    return columns if {"uid", "similarity", "safe"} <= columns.keys() else None
+    return columns if columns.keys() >= _ALWAYS else None
 
 
 def _holds_run(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def histograms(run: Run, planted: np.ndarray) -> list[dict[str, Any]]:
 
 def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
     """The last split seen by two signals, the cosine and an agreement of neighbours; None where there was none."""
-    epoch, table = _last_scores(run)
+    epoch, table = _last_scores(run, _AGREEMENTS)
     second = next((name for name in _AGREEMENTS if name in table), None)
     if second is None:
         return None
@@ -102,7 +103,7 @@ def two_signals(run: Run, planted: np.ndarray) -> dict[str, Any] | None:
 def outliers(run: Run, planted: np.ndarray, detector: str) -> dict[str, Any] | None:
     """A filter's scores: {chart, all, clean}, each of these two (dropped, of how many pairs); clean is None where no
     planted pair is known. None where the scores are not at hand."""
-    _, table = _last_scores(run)
+    _, table = _last_scores(run, ("risk",))
     if "risk" not in table or not np.isfinite(table["risk"]).any():
         return None
     risk, kept = table["risk"].astype(float), table["safe"].astype(bool)
@@ -145,10 +146,10 @@ def line_kind(facts: Facts, run: Run) -> str:
     return "clip" if run.method == "clip" else f"safeclip dash{next(i for i, o in enumerate(others) if o is run)}"
 
 
-def _last_scores(run: Run) -> tuple[int, dict[str, np.ndarray]]:
-    """Epoch and scores of the last split; no column where they are not at hand."""
+def _last_scores(run: Run, more: Collection[str]) -> tuple[int, dict[str, np.ndarray]]:
+    """Epoch and scores of the last split, as `scores` has them; no column where they are not at hand."""
     epoch = number(run.splits[-1].get("epoch")) if run.splits else None
-    table = scores(run, int(epoch)) if epoch is not None else None
+    table = scores(run, int(epoch), more) if epoch is not None else None
     return int(epoch or 0), table or {}
 
 
