@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -230,6 +231,37 @@ def test_the_others_wait_for_what_rank_0_does_alone_however_long_it_takes(
     arguments = tiny.arguments(tmp_path / "run", None, changes | {"safeclip.look_pairs": 240 // parts})
     assert ranks.run(2, arguments, tmp_path / "told", impatient, slow) == [0, 0], lines(tmp_path / "told")
     assert len(RunDir(tmp_path / "run").splits()) == 1
+
+
+def slow_to_check(rank: int) -> None:
+    """Each rank says which files of a checkpoint it reads whole; rank 0 takes longer over one than ranks wait."""
+    from safeclip.train import checkpoint
+
+    digest = checkpoint._sha256
+
+    def slow(file: Path) -> str:
+        print(f"all of {file.name}", file=sys.stderr, flush=True)
+        if rank == 0 and file.name == "state.safetensors":
+            time.sleep(1.5 * IMPATIENT)
+        return digest(file)
+
+    checkpoint._sha256 = slow
+
+
+def test_rank_0_alone_checks_the_checkpoint_that_all_go_on_from(tmp_path: Path) -> None:
+    """Its state has a row for every pair, and the ranks of a machine would all read it from one disk."""
+    out, told = tmp_path / "run", tmp_path / "told"
+    assert ranks.run(1, tiny.arguments(out, None, {"epochs": 3, "model.name": "safeclip-emoji"}), told) == [0]
+    resume = ["train", "--resume", "--out", str(out), "--quiet"]
+    assert ranks.run(2, resume, told, impatient, slow_to_check) == [0, 0], lines(told)
+    assert "all of state.safetensors" in ranks.said(told, 0)
+    assert "all of state.safetensors" not in ranks.said(told, 1)
+    newest = checkpoint.latest(RunDir(out).checkpoints)
+    assert newest is not None
+    (newest / "state.safetensors").write_bytes(b"torn")
+    assert ranks.run(2, resume, told, slow_to_check) == [0, 0], lines(told)
+    assert f"{newest}: " in ranks.said(told, 0)
+    assert "going on from epoch-002" in ranks.said(told, 0)
 
 
 def die_in_the_split(rank: int) -> None:

@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -84,9 +85,8 @@ def _go_on(trainer: _Trainer) -> RunDir:
     """From the run's newest checkpoint, or from the start, to its end."""
     run, settings = trainer.run, json.dumps(to_dict(trainer.config))
     with run.alone(distributed.first()):
-        newest, damaged = checkpoint.newest_whole(run.checkpoints)
         distributed.agree("other settings or data", settings + trainer.reader.source.fingerprint)
-        distributed.agree("another newest checkpoint", newest.name if newest else "none")
+        newest, damaged = _newest(run)
         if newest is not None:
             trainer.at = trainer.keeper.load(newest)
         elif distributed.first():
@@ -97,6 +97,14 @@ def _go_on(trainer: _Trainer) -> RunDir:
             trainer.log.add({"event": "note", "epoch": trainer.at.epoch, "text": line})
         trainer.run_all()
     return run
+
+
+def _newest(run: RunDir) -> tuple[Path | None, list[str]]:
+    """As `checkpoint.newest_whole`, which reads all of a checkpoint: rank 0 alone asks, the others wait."""
+    newest, damaged = checkpoint.newest_whole(run.checkpoints) if distributed.first() else (None, [])
+    distributed.await_first()
+    name = distributed.of_first(newest.name if newest else None)
+    return None if name is None else run.checkpoints / name, distributed.of_first(damaged)
 
 
 class _Trainer:
