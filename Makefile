@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 RSICD ?= ../shared/data/rsicd-64px.parquet
 SHORT := $(if $(QUICK),-short)
 JOBS ?= 2
-BENCH := $(if $(wildcard $(RSICD)),small --data $(RSICD) --out runs/bench$(SHORT),emoji --out runs/bench$(SHORT)/emoji$(SHORT))
+BENCH := $(if $(wildcard $(RSICD)),small --data parquet:$(RSICD) --out runs/bench$(SHORT),emoji --out runs/bench$(SHORT)/emoji$(SHORT))
 bench-small: $(VENV)/.installed
 	$(if $(wildcard $(RSICD)),,@echo "RSICD is left out: no file $(RSICD); name it with RSICD=FILE")
 	$(BIN)/safeclip bench --preset $(BENCH) --jobs $(JOBS) $(if $(QUICK),--quick,--results bench/results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from safeclip.bench.grid import grid
+from safeclip.bench.presets import named
 from safeclip.bench.selection import check_only, parse_only, select
 from safeclip.bench.spec_file import published
+from safeclip.data.sources import said_with_format
 from safeclip.errors import InputError
 from safeclip.presets import preset
 from tests.bench.made import BADNETS, CLEANCLIP, TARGETED, spec
@@ -184,3 +187,24 @@ def test_a_label_with_a_comma_can_be_chosen() -> None:
         "seed": ["0"],
         "method": ["clip"],
     }
+
+
+@pytest.mark.parametrize("target", ["bench-small", "prove"])
+def test_what_make_runs_is_what_the_results_have(target: str) -> None:
+    root = Path(__file__).parents[2]
+    make = ["make", "--dry-run", target, "RSICD=Makefile", "FLICKR8K=Makefile"]
+    lines = subprocess.run(make, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    told = [re.search(r"--preset (\S+).* --data (\S+:)Makefile", line) for line in lines if "Makefile" in line]
+    assert told
+    for found in told:
+        assert found
+        name = named(found[1], data=f"{found[2]}x.parquet")[-1].name
+        records = json.loads((root / f"bench/results/bench-{name}.json").read_text())["records"]
+        assert {record["shape"]["data.name"].partition(":")[0] + ":" for record in records} == {found[2]}
+
+
+def test_a_file_is_one_however_it_is_spelled() -> None:
+    assert (
+        said_with_format("some/pairs.parquet") == said_with_format("parquet:pairs.parquet") == "parquet:pairs.parquet"
+    )
+    assert said_with_format("emoji:pairs=240") == "emoji:pairs=240"

@@ -168,3 +168,12 @@ def test_a_file_that_no_table_can_be_made_of_is_refused_and_lends_nothing(tmp_pa
     with pytest.raises(InputError, match=r"a spec has no name|a record lacks"):
         Records(tmp_path / "none", tmp_path / "bench-other.json")
     assert Records(tmp_path / "none", tmp_path / "bench-mine.json").lent == []
+
+
+def test_a_bench_of_which_no_run_fits_takes_the_place_of_none(tmp_path: Path) -> None:
+    kept(tmp_path)
+    before = (tmp_path / "results.json").read_bytes()
+    with pytest.raises(InputError, match="none of its 4 runs of tiny is one of these settings"):
+        Records(tmp_path / "none", tmp_path / "results.json").publish(spec(), [])
+    assert (tmp_path / "results.json").read_bytes() == before
+    Records(tmp_path / "none", tmp_path / "results.json").publish(spec(name="other"), [])

@@ -21,7 +21,7 @@ from safeclip.bench.spec_file import bare
 from safeclip.config import METHOD_NAMES, DataConfig, RunConfig, override, to_dict
 from safeclip.data.pairs import Source
 from safeclip.data.same import same_pictures
-from safeclip.data.sources import open_pairs, without_folders
+from safeclip.data.sources import open_pairs, said_with_format
 from safeclip.errors import InputError
 from safeclip.presets import preset
 
@@ -167,7 +167,7 @@ def _data(data: DataConfig, poisoned: str, seen: dict[DataConfig, Source]) -> di
 
     Raises InputError where two of them hold the same pictures, as those of data without splits do.
     """
-    marks: dict[str, Any] = {"data.name": without_folders(data.spec)}
+    marks: dict[str, Any] = {"data.name": said_with_format(data.spec)}
     held: dict[str, Source] = {}
     for use, split in (("poisoned", poisoned), ("trained", data.split), ("evaluated", data.eval_split)):
         part = replace(data, split=split)

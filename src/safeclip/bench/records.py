@@ -90,15 +90,21 @@ class Records:
     def publish(self, spec: Spec, finished: Iterable[Record]) -> None:
         """Put the finished runs of `spec` into the results file, in place of all that it held of this bench. finished:
         the record that `of` finds for each of its cells, here or in that file, so that what goes is a record of no run
-        of the spec as it is now.
+        of the spec as it is now. Raises InputError where that would be every one.
         """
         if self.results is None:
             return
+        finished = list(finished)
         with alone_beside(self.results):
             if self.results.is_file():  # benches in other folders have added to it
                 self.specs, self.published = _read_results(self.results)
             self.specs = [other for other in self.specs if other["name"] != spec.name] + [published(spec)]
             others = [record for record in self.published if record["bench"] != spec.name]
+            if not finished and len(others) < len(self.published):
+                raise InputError(
+                    f"{self.results}: none of its {len(self.published) - len(others)} runs of {spec.name} is one of "
+                    "these settings and data; give another file with --results, or delete it"
+                )
             self.published = sorted([*others, *finished], key=_order)
             write_text(self.results, _text(self.specs, self.published))
 

@@ -12,6 +12,14 @@ A path without `format:` tells its format by its ending. `PATH?images=DIR` names
 `image_root` does.
 """
 
-from safeclip.data.sources.spec import FORMATS, READ_BY, open_classed, open_pairs, open_source, without_folders
+from safeclip.data.sources.spec import (
+    FORMATS,
+    READ_BY,
+    open_classed,
+    open_pairs,
+    open_source,
+    said_with_format,
+    without_folders,
+)
 
-__all__ = ["FORMATS", "READ_BY", "open_classed", "open_pairs", "open_source", "without_folders"]
+__all__ = ["FORMATS", "READ_BY", "open_classed", "open_pairs", "open_source", "said_with_format", "without_folders"]

@@ -119,6 +119,16 @@ def without_folders(spec: str) -> str:
     return kind + path[len(kind) :].rsplit("/", 1)[-1]
 
 
+def said_with_format(spec: str) -> str:
+    """`without_folders`, with the format in front where it is told from the path: one name for one file.
+
+    >>> said_with_format("../shared/pairs.parquet"), said_with_format("parquet:pairs.parquet")
+    ('parquet:pairs.parquet', 'parquet:pairs.parquet')
+    """
+    name = without_folders(spec)
+    return name if _FORM.match(name) else f"{_told(spec)[0]}:{name}"
+
+
 def _told(spec: str) -> tuple[str, str]:
     """(format, path): given in front, or told from the path."""
     found = _FORM.match(spec)
