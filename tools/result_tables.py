@@ -10,7 +10,7 @@ that did not plant in plain CLIP counts for no method, and what each made of it 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +198,12 @@ def _shares(row: Row, table: Table, methods: Sequence[str], unplanted: Sequence[
 
 
 def _share(pooled: Pooled | None, floor: str, wanted: tuple[int, ...]) -> str:
-    """`3 of 48 (2.1 to 16.8 %; base 1.0 %)`: few pictures as a count with Wilson's interval, many as a share with the
-    range over the seeds where there are several. Which seeds, where these are not all that are wanted."""
+    """`3 of 48 (2.1 to 16.8 %; base 1.0 %)`: few pictures as a count with Wilson's interval, many as a share of so many
+    with the range over the seeds where there are several. Which seeds, where these are not all that are wanted."""
     if pooled is None or not pooled.n:
         return "–"
     only = "" if pooled.seeds == wanted else f", {seeds(pooled.seeds)}"
-    share = _rate(pooled.k, pooled.n)
+    share = _rate(pooled.k, pooled.n) + (f" of {count(pooled.n)}" if pooled.n > MANY else "")
     base = "" if pooled.base_rate is None else f"; base {percent(pooled.base_rate)}"
     place = f"; place {places(pooled.places)}" if pooled.places else ""
     return f"{share} ({interval(pooled.around)}{base}{floor}{place}{only})"
@@ -236,10 +236,9 @@ def _note(table: Table, file: str) -> str:
     ran = tuple(sorted({record["seed"] for record in table.records}))
     zero = [found for record in table.records if (found := record["zero_shot"])]
     machines = "; ".join(dict.fromkeys(machine_name(record) for record in table.records))
-    made = dict.fromkeys(
-        record["machine"].get("git", "")[:7] for record in table.records if record["method"] == DEFENCE
-    )
-    by = f"SafeCLIP by {'revision' if len(made) == 1 else 'revisions'} {listed(list(made))}. " if any(made) else ""
+    own = _revisions(record for record in table.records if record["method"] == DEFENCE)
+    others = _revisions(record for record in table.records if record["method"] != DEFENCE)
+    by = f"SafeCLIP by {own}, the others by {others}. " if own and others else ""
     return (
         f"{sentence(seeds(ran))}, {first['epochs']} epochs, {count(first['trained_on'][1])} pairs, "
         f"{spec.data.eval_split} split. Clean top-1: {_range(zero, 'n')} pictures, {_range(zero, 'classes')} classes, "
@@ -247,6 +246,12 @@ def _note(table: Table, file: str) -> str:
         f"{DRAWINGS + ' ' if spec.data.spec.startswith('emoji:') else ''}Machine: {machines}. {by}"
         f"Records: bench/results/{file}."
     )
+
+
+def _revisions(records: Iterable[dict[str, Any]]) -> str:
+    """`revision 901839b`, or `revisions 901839b and 6743c7a`; empty where none is known."""
+    made = dict.fromkeys(found for record in records if (found := record["machine"].get("git", "")[:7]))
+    return f"{'revision' if len(made) == 1 else 'revisions'} {listed(list(made))}" if made else ""
 
 
 def _range(found: Sequence[dict[str, Any]], name: str) -> str:

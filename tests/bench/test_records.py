@@ -177,3 +177,20 @@ def test_a_bench_of_which_no_run_fits_takes_the_place_of_none(tmp_path: Path) ->
         Records(tmp_path / "none", tmp_path / "results.json").publish(spec(), [])
     assert (tmp_path / "results.json").read_bytes() == before
     Records(tmp_path / "none", tmp_path / "results.json").publish(spec(name="other"), [])
+
+
+def test_a_file_that_another_job_takes_away_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(tmp_path)
+    gone = tmp_path / "records" / "gone.failed.json"
+    gone.write_text("{}")
+    sort = sorted
+
+    def meanwhile(files: Any, **how: Any) -> list[Any]:
+        found = sort(files, **how)
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setitem(Records.read.__globals__, "sorted", meanwhile)
+    assert len(Records(tmp_path / "records", None).own) == 4

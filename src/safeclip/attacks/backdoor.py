@@ -178,4 +178,6 @@ def _draw_class(
     for label in order(seed, attack, "class", np.arange(len(names))).tolist():
         if counts[label] >= enough:
             return str(names[label])
-    raise InputError(f"{attack}: no caption of {data} names any of its classes; give target_class and templates")
+    raise InputError(
+        f"{attack}: no caption of {data} names any of its classes, and an attack takes its captions from those; name classes that they name"
+    )

@@ -61,7 +61,7 @@ def too_few(attack: str, class_name: str, found: int, wanted: int, whence: str) 
     """What to say where a class has too few captions."""
     return InputError(
         f"{attack}: {found} different captions of {whence} name the class {class_name!r} and {wanted} are needed; "
-        "ask for fewer, give other target classes, or take targeted-templates"
+        "ask for fewer, or take targeted-templates"
     )
 
 

@@ -50,7 +50,10 @@ class Records:
 
     def read(self) -> None:
         """Read both anew: another process may have added to them."""
-        found = {file.stem: _read(file) for file in sorted(self.folder.glob("*.json"))}
+        found = {}
+        for file in sorted(self.folder.glob("*.json")):
+            with contextlib.suppress(FileNotFoundError):  # a failure that another job has mended since
+                found[file.stem] = _read(file)
         self.own = {name: record for name, record in found.items() if "failed" not in record}
         self.failures = {record["id"]: record["failed"] for record in found.values() if "failed" in record}
         if self.results is not None and self.results.is_file():
@@ -130,6 +133,8 @@ def _text(specs: list[dict[str, Any]], records: list[Record]) -> str:
 def _read(file: Path) -> Record:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: not readable ({type(error).__name__}); delete it to do that run anew") from None
     if not (_whole(record) or _of_failure(record)):
