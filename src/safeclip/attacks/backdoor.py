@@ -179,5 +179,6 @@ def _draw_class(
         if counts[label] >= enough:
             return str(names[label])
     raise InputError(
-        f"{attack}: no caption of {data} names any of its classes, and an attack takes its captions from those; name classes that they name"
+        f"{attack}: no caption of {data} names any of its classes, and an attack takes its captions from those that "
+        "do; give classes that captions name"
     )
