@@ -17,6 +17,7 @@ from safeclip.methods.verdicts import SCORED, Verdict, judge, spared, suspected
 from safeclip.methods.vetoes import Vetoes
 from safeclip.signals.glance import Glance
 from safeclip.signals.outlying import outlying
+from safeclip.signals.suspects import suspects
 from tests.methods.driven import Data, config
 from tests.signals.natural import classed, natural
 
@@ -188,6 +189,38 @@ def test_texture_keeps_out_those_that_share_a_word_and_those_whose_texture_is_st
     assert kept_out[:60].all()
     assert kept_out[1980:].all()
     assert kept_out[150:1980].mean() < 0.01 < out[150:1980].mean(), "a tail that shares no word"
+
+
+def test_a_class_that_is_a_texture_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(100, 160, (2000, 5)).astype(np.uint64)
+    words[:150, 0] = 7  # all of a class, which lean as one
+    texture = rng.normal(0, 1, 2000).astype(np.float32)
+    texture[:150] = rng.normal(1.6, 0.7, 150)
+    own = config(**{"safeclip.veto": ["texture", "suspects"]}).safeclip
+    glance = Glance(np.zeros(2000, np.uint64), np.zeros((2000, 32, 32, 3), np.uint8), np.zeros((2000, 90)), words)
+    out = outlying(texture, own.texture_deviations)
+    assert 0.3 < out[:150].mean() < 0.6
+    assert suspects(words, out)[:150].all(), "its word is one that many accused pairs share"
+    verdict = judged(glance, texture, own, monkeypatch)
+    assert verdict.barred["texture"][:150].mean() < 0.1, "what is striking alone"
+    assert not verdict.barred["suspects"].any()
+    copies = {"texture": out, "copies": out & (np.arange(2000) < 150)}
+    assert suspected(glance, copies, texture, own)[:150].any(), "unless something else accuses them"
+
+
+def test_textures_foretell_the_wider_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def told(textures: np.ndarray, thumbnails: np.ndarray, captions: Any, **_: Any) -> np.ndarray:
+        asked.append(captions)
+        return np.zeros(len(textures), np.float32)
+
+    monkeypatch.setattr("safeclip.methods.verdicts.textured", told)
+    words = np.random.default_rng(0).integers(100, 160, (40, 5)).astype(np.uint64)
+    glance = Glance(np.zeros(40, np.uint64), np.zeros((40, 32, 32, 3), np.uint8), np.zeros((40, 90)), words)
+    judge(glance, config(**{"safeclip.veto": ["texture"]}).safeclip, torch.device("cpu"))
+    assert asked[0](np.arange(40)).shape[1] > glance.captions.shape[1]
 
 
 def test_pairs_without_words_do_not_turn_texture_against_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
