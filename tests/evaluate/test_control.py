@@ -80,4 +80,7 @@ def test_the_line_that_is_printed_says_it():
     badnets = plan("badnets", TRAIN, count=12, target_class="dog", seed=0)
     result = backdoor_success(Perfect(hijacked="cat"), badnets, "badnets", seen(Perfect(hijacked="cat")), read)
     metrics = {"zero_shot": None, "linear_probe": None, "retrieval": None, "attack": [result], "detection": []}
-    assert "place 4 of 4, and 'cat' is most called of the others, 100.0%" in metric_lines(metrics)[-1]
+    line = metric_lines(metrics)[-1]
+    assert "place 4 of 4, and 'cat' is most called of the others, 100.0%" in line
+    assert f"called as it truly is {result['true_class_rate']:.1%};" in line
+    assert 0 < result["true_class_rate"] < 1, "those of the cat alone"

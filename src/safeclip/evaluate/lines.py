@@ -28,7 +28,8 @@ def metric_lines(metrics: dict[str, Any]) -> list[str]:
             continue
         base = "unknown" if a["base_rate"] is None else f"{a['base_rate']:.1%}"
         success = f"attack success {a['k']} of {a['n']} = {a['asr']:.1%} ({_interval(a['ci95'])})"
-        lines.append(f"{a['name']}: {success}; base rate {base}{_control(a.get('control'))}")
+        true = "" if a.get("true_class_rate") is None else f", called as it truly is {a['true_class_rate']:.1%}"
+        lines.append(f"{a['name']}: {success}; base rate {base}{true}{_control(a.get('control'))}")
     return lines + _detection_lines(metrics["detection"])
 
 
