@@ -138,6 +138,23 @@ def test_one_run_that_fails_is_recorded_and_the_others_go_on(lab: Laboratory, tm
     assert (summary["failed"], summary["left"]) == ([], 0), "the same command tries them again"
 
 
+def test_an_attack_that_cannot_be_measured_takes_nothing_else_with_it(
+    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*args: Any, **settings: Any) -> dict[str, Any]:
+        metrics = lab.evaluate(*args, **settings)
+        metrics["attack"][0] = {"name": "badnets", "asr": None, "why": "badnets: no picture of 'x'"}
+        return metrics
+
+    monkeypatch.setattr(measure, "evaluate_run", blind)
+    results = tmp_path / "results.json"
+    summary = go(tmp_path / "out", results=results, attacks=[[BADNETS, TARGETED]])
+    assert (summary["failed"], summary["left"]) == ([], 0)
+    records = json.loads(results.read_text())["records"]
+    assert [[attack["label"] for attack in record["attacks"]] for record in records] == [["targeted"]] * 2
+    assert "not measured: badnets: no picture of 'x'" in (tmp_path / "out/table.md").read_text()
+
+
 def test_checkpoints_go_when_nothing_unfinished_starts_from_them(lab: Laboratory, tmp_path: Path) -> None:
     seen: list[set[str]] = []
     lab.trouble = lambda config: seen.append(checkpoints(tmp_path))

@@ -24,7 +24,7 @@ from safeclip.bench.claims import alone
 from safeclip.bench.grid import Cell, flat, of_others
 from safeclip.config import to_dict
 from safeclip.data.sources import open_classed, without_folders
-from safeclip.errors import InputError, RunError
+from safeclip.errors import RunError
 from safeclip.evaluate.run import evaluate_run
 from safeclip.presets import preset
 from safeclip.run import RunDir
@@ -137,10 +137,11 @@ def record_of(
     seconds = next(line for line in reversed(log) if line["event"] == "end")["seconds"]
     names = {attack.title: attack.name for attack in cell.attacks}
     known = {about["name"]: about for about in manifest.attacks} if manifest is not None else {}
-    attacks = []
+    attacks, unmeasured = [], {}
     for found in metrics["attack"]:
         if found["asr"] is None:
-            raise InputError(found["why"])
+            unmeasured[found["name"]] = found["why"]
+            continue
         about = known[found["name"]]
         measured = {key: value for key, value in found.items() if key not in ("name", "examples")}
         planned = {"count": about["count"], "rate": about["rate"], "params": about.get("params", {})}
@@ -169,6 +170,7 @@ def record_of(
         "linear_probe": metrics.get("linear_probe"),
         "detection": metrics.get("detection"),
         "attacks": attacks,
+        "unmeasured": unmeasured,
         "splits": [{name: line.get(name) for name in ("epoch", "safe_share", "planted_by_attack")} for line in splits],
         "machine": run.made_with(),
         "shape": cell.shape,

@@ -55,8 +55,8 @@ class Pooled:
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One attack. took: seeds in which it planted. missed: (seed, k, n) of plain CLIP in those in which it did not.
-    waiting: seeds without plain CLIP. cells: by method label; None where no seed counts. group: with whom it was
-    planted.
+    waiting: seeds without plain CLIP. unmeasured: why it has no figure of plain CLIP, "" where it has. cells: by method
+    label; None where no seed counts. group: with whom it was planted.
     """
 
     group: str
@@ -65,6 +65,7 @@ class Row:
     took: tuple[int, ...]
     missed: tuple[tuple[int, int, int], ...]
     waiting: tuple[int, ...]
+    unmeasured: str
     cells: dict[str, Pooled | None]
 
 
@@ -134,6 +135,7 @@ def _row(spec: Spec, group: str, name: str, attacked: bool, runs: dict[str, dict
         took=took,
         missed=tuple((seed, found["k"], found["n"]) for seed, found in missed),
         waiting=tuple(seed for seed in spec.seeds if seed not in plain),
+        unmeasured=next((why for r in plain.values() if (why := r.get("unmeasured", {}).get(name))), ""),
         cells={
             m: _pooled(name, {s: r[s] for s in took if s in r}, {} if m == BASELINE else plain) for m, r in runs.items()
         },

@@ -33,6 +33,8 @@ def did_not_plant(row: Row) -> str:
     if row.missed:
         hits = [f"{count(k)} of {count(n)} in seed {seed}" for seed, k, n in row.missed]
         parts.append(f"did not plant (ASR {listed(hits)})")
+    if row.unmeasured:
+        parts.append(f"not measured: {row.unmeasured}")
     if row.waiting:
         parts.append(f"no plain CLIP yet in {seeds(row.waiting)}")
     return "; ".join(parts)
