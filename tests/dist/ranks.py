@@ -74,12 +74,13 @@ def in_double(rank: int) -> None:
     """Every computation of this process."""
     import torch
 
+    from safeclip.methods import running_scores
     from safeclip.model import build, embed
     from safeclip.model.open_clip_import import import_open_clip
 
     import_open_clip()
     build._factory().add_model_config(CONFIGS)
-    single, double = torch.Tensor.float, torch.Tensor.double
+    single, double, shared = torch.Tensor.float, torch.Tensor.double, running_scores._shared
 
     def compute_in(kind: torch.dtype) -> None:
         torch.set_default_dtype(kind)
@@ -95,6 +96,7 @@ def in_double(rank: int) -> None:
         return painted
 
     compute_in(torch.float64)
+    running_scores._shared = lambda shape, kind: shared(shape, torch.float64 if kind == torch.float32 else kind)
     for module in (importlib.import_module("safeclip.train.step"), embed):
         module.colour = in_single(module.colour)  # type: ignore[attr-defined]
 
