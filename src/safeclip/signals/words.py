@@ -160,7 +160,7 @@ def caption_vectors(
 ) -> Tensor:
     """`Vectors` of all pairs at once, float32 (N, dim). Raises ValueError as they do."""
     of = Vectors(ids_NW, ends_NW, dim)
-    vector_ND = torch.empty(len(of), dim)
+    vector_ND = torch.empty(len(of), dim, dtype=torch.float32)
     for start in range(0, len(of), chunk):
         rows = np.arange(start, min(start + chunk, len(of)))
         vector_ND[rows] = of(rows)
